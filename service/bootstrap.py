@@ -1,0 +1,71 @@
+"""The composition root: builds what a process needs, once, from its settings. Nothing is created at import."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from service import settings as settings_module
+from service import telemetry
+from service.domain.letters import Publisher
+from service.domain.tokens import Keys
+from service.ports import Clock, TaskQueue
+from service.settings import Settings
+from service.store import engine as store_engine
+from service.store.transaction import TransactionFactory, factory
+from service.taskqueue import CeleryTaskQueue
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True)
+class Container:
+    """Everything an edge hands to use cases."""
+
+    settings: Settings
+    clock: Clock
+    queue: TaskQueue
+    engine: Engine
+    transaction: TransactionFactory
+    keys: Keys
+    publisher: Publisher
+
+
+def build_container(settings: Settings | None = None, *, process: str = "milepost") -> Container:
+    """Wire up one process. `process` names its connections in PostgreSQL. Raises ConfigurationError."""
+    settings = settings or settings_module.load()
+    telemetry.configure(settings.log_level, settings.log_format)
+    clock = SystemClock()
+    queue = CeleryTaskQueue(settings.redis_url)
+    engine = store_engine.create(settings.database_url, f"milepost {process}")
+    return Container(
+        settings=settings,
+        clock=clock,
+        queue=queue,
+        engine=engine,
+        transaction=factory(engine, clock, queue),
+        keys=Keys(settings.secret_key),
+        publisher=_publisher(settings),
+    )
+
+
+def _publisher(settings: Settings) -> Publisher:
+    return Publisher(
+        name=settings.controller_name,
+        postal_address=settings.controller_address,
+        contact=settings.controller_contact,
+        site_url=settings.site_url,
+        public_url=settings.public_url,
+        sender_name=settings.sender_name,
+        sender_address=settings.sender_address,
+        reply_to=settings.reply_to,
+        bounce_domain=settings.bounce_domain or settings.sender_address.rpartition("@")[2],
+        own_hosts=frozenset({settings.public_host, *settings.own_hosts}),
+    )

@@ -1,0 +1,1 @@
+"""`milepost …`: thin commands over use cases."""

@@ -1,0 +1,1 @@
+"""Reading feeds into articles: fetching, parsing, cleaning. Knows no database."""

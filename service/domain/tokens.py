@@ -1,0 +1,95 @@
+"""Keyed values: tokens that act for a reader, and fingerprints of addresses. Pure; everything follows from one secret.
+
+A token is AES-SIV (RFC 5297) over 16 packed bytes, in lower-case base32: 52 characters, opaque, deterministic, bound to
+what it is for, valid after a relay has changed its case, and short enough for an envelope sender (C-01, A-26). Nothing
+about it is stored; whether it may still be used (used once, expired) is a fact in the database.
+"""
+
+import base64
+import binascii
+import hmac
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+TOKEN_LENGTH = 52
+
+
+class TokenKind(StrEnum):
+    """What a token may be used for; one kind never opens as another."""
+
+    CONFIRM = "confirm"
+    """first = sign-up."""
+    UNSUBSCRIBE = "unsubscribe"
+    """first = subscriber, second = delivery, small = list, flag = purpose. Works for ever (A-29)."""
+    UNDO = "undo"
+    """As UNSUBSCRIBE; shown only on the page after an unsubscribe."""
+    CONTROL = "control"
+    """first = subscriber. Topics, language and pause; never personal data (design §7)."""
+    BOUNCE = "bounce"
+    """first = delivery: the envelope sender (VERP)."""
+    FORM = "form"
+    """first = form, second = issued at (Unix milliseconds), flag = 1 if shown again after a first POST."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The meaning of the fields depends on the kind. first, second < 2**48; small < 2**16; flag < 2**8."""
+
+    kind: TokenKind
+    first: int
+    second: int = 0
+    small: int = 0
+    flag: int = 0
+
+
+class Keys:
+    """Keys derived from the installation's secret, each for one use (HKDF-SHA-256)."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+        self._siv = AESSIV(self._derive(b"tokens", 64))
+        self._address = self._derive(b"address hmac", 32)
+
+    def seal(self, token: Token) -> str:
+        packed = _PACK.pack(token.small, token.flag, *_split(token.first), *_split(token.second))
+        sealed = self._siv.encrypt(packed, [token.kind.encode()])
+        return base64.b32encode(sealed).decode().rstrip("=").lower()
+
+    def open(self, kind: TokenKind, text: str) -> Token | None:
+        """The token, or None for anything that this installation did not seal for this kind."""
+        if len(text) != TOKEN_LENGTH or not text.isascii():
+            return None
+        try:
+            sealed = base64.b32decode(text.upper() + "====")
+            packed = self._siv.decrypt(sealed, [kind.encode()])
+        except (binascii.Error, InvalidTag):
+            return None
+        small, flag, first_high, first_low, second_high, second_low = _PACK.unpack(packed)
+        return Token(kind, first_high << 32 | first_low, second_high << 32 | second_low, small, flag)
+
+    def address_hmac(self, key: str) -> bytes:
+        """The fingerprint of a dedupe or abuse key; matches without telling the address (D-16)."""
+        return hmac.digest(self._address, key.encode(), "sha256")
+
+    def _derive(self, use: bytes, length: int) -> bytes:
+        return HKDF(hashes.SHA256(), length, salt=None, info=b"milepost " + use).derive(self._secret)
+
+
+def api_token_hash(token: str) -> bytes:
+    """API tokens are long and random, so a plain hash is enough at rest."""
+    return sha256(token.encode()).digest()
+
+
+_PACK = struct.Struct(">HBxHIHI")
+"""small 16 bits, flag 8, one byte of padding, then two 48-bit numbers: 16 bytes."""
+
+
+def _split(number: int) -> tuple[int, int]:
+    return number >> 32, number & 0xFFFFFFFF

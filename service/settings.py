@@ -1,0 +1,280 @@
+"""Every setting, typed, with its reason. The only module that reads the environment (MILEPOST_*).
+
+A secret may stand in a file instead: MILEPOST_SECRET_KEY_FILE names a file that holds MILEPOST_SECRET_KEY.
+Unknown or unsafe values stop the start. docs/settings.md is generated from here (`milepost settings --markdown`).
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from service.domain.words import Language
+from service.errors import ConfigurationError
+
+PREFIX = "MILEPOST_"
+SECRETS = ("database_url", "owner_database_url", "redis_url", "secret_key", "relay_password")
+"""May be given as <NAME>_FILE."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class Environment(StrEnum):
+    PRODUCTION = "production"
+    DEMO = "demo"
+    """Mail goes to the catcher on this machine only; plain http on loopback and reserved domains are accepted."""
+
+
+class RelayTls(StrEnum):
+    REQUIRED = "required"
+    IMPLICIT = "implicit"
+    OPPORTUNISTIC = "opportunistic"
+    NONE = "none"
+    """Loopback relays only."""
+
+
+Several = tuple[str, ...]
+"""Comma-separated in the environment."""
+DISTINCT_CHARACTERS = 12
+"""Fewer in a secret key: it was typed, not drawn."""
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    environment: Environment = Field(
+        Environment.PRODUCTION, description="production, or demo (mail can only reach the catcher on this machine)."
+    )
+    database_url: str = Field(description="PostgreSQL 15 or later, login role `app`: postgresql://app:…@host/milepost")
+    owner_database_url: str | None = Field(
+        None, description="The same database, login role `owner`; needed by `milepost migrate` only, never by a server."
+    )
+    redis_url: str = Field(
+        description="A Redis-protocol server (Valkey, Redis 6.2 or later) for hints and network limits."
+    )
+    secret_key: str = Field(
+        min_length=32,
+        description="At least 32 characters of randomness; keys for links, forms and suppressions are derived from it. "
+        "Losing it breaks every link in mails already sent. Make one: `milepost secrets`.",
+    )
+    state_dir: Path = Field(
+        Path("var"), description="Where workers keep their journals and beat its timetable; must survive restarts."
+    )
+
+    public_url: str = Field(description="Where readers reach Milepost: https://news.example.org, without a path.")
+    own_hosts: Several = Field(
+        (),
+        description="Further hosts that are the publisher's own (images, site), comma-separated; public_url's is one.",
+    )
+    cors_origins: Several = Field(
+        (), description="Origins of the publisher's own sites whose pages may POST sign-ups as JSON, comma-separated."
+    )
+    trusted_proxies: Several = Field(
+        (), description="Networks whose X-Forwarded-For is believed, comma-separated CIDR; empty: nobody's."
+    )
+    web_host: str = Field("127.0.0.1", description="The address that `milepost web` listens on.")
+    web_port: int = Field(8025, ge=1, le=65535, description="The port that `milepost web` listens on.")
+
+    controller_name: str = Field(description="Legal name of the publisher; stands in every statement, notice and mail.")
+    controller_address: str = Field(description="Postal address; stands in every list mail (A-45).")
+    controller_contact: str = Field(description="E-mail address for questions about privacy.")
+    site_url: str = Field(description="The publisher's site; readers are led back there.")
+    sender_name: str = Field(description="Display name in From; who writes, nothing else (A-08).")
+    sender_address: str = Field(description="Mailbox in From; must accept mail.")
+    reply_to: str | None = Field(None, description="Mailbox for replies, if not sender_address.")
+    bounce_domain: str | None = Field(
+        None, description="Domain of envelope senders and unsubscribe mailboxes; default: the domain of sender_address."
+    )
+    default_language: Language = Field(
+        Language.EN, description="Language of pages when a browser asks for none of ours."
+    )
+
+    relay_host: str = Field(description="The SMTP relay that takes the mail (smart host).")
+    relay_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    relay_tls: RelayTls = Field(
+        RelayTls.REQUIRED,
+        description="required (STARTTLS, verified), implicit (port 465), opportunistic, none (loopback only).",
+    )
+    relay_user: str | None = Field(None, description="User name for SMTP AUTH.")
+    relay_password: str | None = Field(None, description="Password for SMTP AUTH.")
+    helo_name: str | None = Field(None, description="Name said in EHLO; default: this host's full name.")
+
+    signup_check_dns: bool = Field(
+        True, description="Whether a sign-up's domain must accept mail according to DNS; the demo switches it off."
+    )
+    signup_min_seconds: float = Field(
+        3.0, ge=0, le=60, description="A form sent faster than this was not sent by a person."
+    )
+    signup_token_minutes: int = Field(60, ge=5, le=1440, description="How long a form stays fresh (E-06).")
+    signup_network_per_hour: int = Field(
+        5,
+        ge=1,
+        description="Sign-ups an hour from one IPv4 address or IPv6 /64; 4 times as many a day, 10 times as many "
+        "an hour from its /24 or /48 (E-05).",
+    )
+    confirmation_hours: int = Field(72, ge=1, le=168, description="How long a confirmation link works (E-07).")
+
+    content_hosts: Several = Field(
+        (), description="Hosts that feeds may be read from, comma-separated; nothing else is fetched."
+    )
+    content_private_hosts: Several = Field(
+        (), description="Those of content_hosts that may resolve to private or loopback addresses."
+    )
+    content_pull_minutes: int = Field(15, ge=1, le=1440, description="How often the timetable reads every source.")
+
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    log_format: str = Field("json", pattern="^(json|console)$", description="json, or console for people.")
+
+    @field_validator(
+        "own_hosts", "cors_origins", "trusted_proxies", "content_hosts", "content_private_hosts", mode="before"
+    )
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _postgresql_only(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        scheme, _, rest = url.partition("://")
+        if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not rest:
+            raise ValueError("must be a PostgreSQL URL: postgresql://role:password@host/database")
+        return f"postgresql+psycopg://{rest}"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_only(cls, url: str) -> str:
+        if urlsplit(url).scheme not in ("redis", "rediss"):
+            raise ValueError("must be a Redis URL: redis://:password@host:6379/0")
+        return url
+
+    @field_validator("secret_key")
+    @classmethod
+    def _random(cls, key: str) -> str:
+        if len(set(key)) < DISTINCT_CHARACTERS or any(
+            bad in key.lower() for bad in ("secret", "changeme", "example", "password")
+        ):
+            raise ValueError("is not random enough; make one with `milepost secrets`")
+        return key
+
+    @field_validator("public_url", "site_url")
+    @classmethod
+    def _origin(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be a URL like https://news.example.org")
+        return url.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_path(cls, url: str) -> str:
+        if urlsplit(url).path:
+            raise ValueError("must not have a path: Milepost is served at the root of its host")
+        return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or f"{parts.scheme}://{parts.netloc}" != origin
+            ):
+                raise ValueError(f"{origin} is not an origin like https://www.example.org (no path, no wildcard)")
+        return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            if ipaddress.ip_network(network).prefixlen == 0:
+                raise ValueError("a network of every address would believe anybody's X-Forwarded-For")
+        return networks
+
+    @field_validator("sender_name", "controller_name", "controller_address", "controller_contact", "sender_address")
+    @classmethod
+    def _printable(cls, text: str) -> str:
+        if not text.strip() or not text.replace(" ", "").isprintable():
+            raise ValueError("must be one line of printable text")
+        return text.strip()
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Self:
+        loopback = self.public_host in LOOPBACK_NAMES
+        if self.environment is Environment.PRODUCTION:
+            if not self.public_url.startswith("https://"):
+                raise ValueError("public_url must be https in production: links in mails act for the reader")
+            if not self.signup_check_dns:
+                raise ValueError("signup_check_dns may be off in the demo only")
+        elif self.relay_host not in LOOPBACK_NAMES:
+            raise ValueError("the demo sends to a catcher on this machine only: relay_host must be 127.0.0.1")
+        elif not loopback and not self.public_url.startswith("https://"):
+            raise ValueError("public_url must be https, or http on localhost in the demo")
+        if self.relay_tls is RelayTls.NONE and self.relay_host not in LOOPBACK_NAMES:
+            raise ValueError("relay_tls=none would send mail and passwords in clear text across a network")
+        if (self.relay_user is None) != (self.relay_password is None):
+            raise ValueError("relay_user and relay_password go together")
+        if set(self.content_private_hosts) - set(self.content_hosts):
+            raise ValueError("content_private_hosts must be among content_hosts")
+        return self
+
+    @property
+    def public_host(self) -> str:
+        return urlsplit(self.public_url).hostname or ""
+
+    @property
+    def is_demo(self) -> bool:
+        return self.environment is Environment.DEMO
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises `ConfigurationError`, which names every setting at fault and never repeats a value that may be a secret.
+    """
+    given = {k: v for k, v in (os.environ if environ is None else environ).items() if k.startswith(PREFIX)}
+    values: dict[str, str] = {}
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    unknown = []
+    for variable, value in given.items():
+        if variable in known:
+            values[known[variable]] = value
+        elif variable.endswith("_FILE") and known.get(variable.removesuffix("_FILE")) in SECRETS:
+            values[known[variable.removesuffix("_FILE")]] = _secret_from(variable, value)
+        else:
+            unknown.append(variable)
+    if unknown:
+        raise ConfigurationError(
+            f"Unknown setting {', '.join(sorted(unknown))}; nothing was started. `milepost settings` lists them all."
+        )
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _secret_from(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"{variable} names {path}, which cannot be read: {error.strerror}.") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["The settings cannot be used; nothing was started."]
+    for problem in error.errors(include_input=False, include_url=False):
+        name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "together"
+        what = "is missing" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name}: {what}")
+    lines.append("`milepost settings` explains each one.")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""One row per recipient, one per attempt, and who is working on what."""
+
+import uuid
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.domain.outcomes import Phase
+from service.domain.words import DeliveryStatus, Lane, MailKind, Purpose, SkipReason
+from service.store.schema.base import At, Base, CreatedAt, Key, word
+
+
+class Delivery(Base):
+    """One message to one recipient. (campaign, subscriber) is unique: nobody is planned twice (invariant 4)."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "subscriber_id"),
+        CheckConstraint("(subscriber_id IS NULL) = (test_address IS NOT NULL)", name="one_recipient"),
+        CheckConstraint("(status = 'sending') = (claimed_by IS NOT NULL)", name="claimed_while_sending"),
+        CheckConstraint("(status = 'skipped') = (skip_reason IS NOT NULL)", name="skips_have_reasons"),
+        Index("ix_deliveries_due", "lane", "campaign_id", "due_at", "id", postgresql_where="status = 'queued'"),
+        Index("ix_deliveries_sending", "lease_until", postgresql_where="status = 'sending'"),
+        Index("ix_deliveries_campaign_id_status", "campaign_id", "status"),
+        Index("ix_deliveries_subscriber_id_id", "subscriber_id", "id"),
+    )
+    id: Mapped[Key]
+    lane: Mapped[Lane] = mapped_column(word(Lane))
+    kind: Mapped[MailKind] = mapped_column(word(MailKind))
+    subscriber_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("subscribers.id"))
+    test_address: Mapped[str | None]
+    """Set on test sends only: an operator's address instead of a subscriber."""
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    purpose: Mapped[Purpose | None] = mapped_column(word(Purpose))
+    """What the mail is for; NULL on transactional mail, which needs no consent of its own."""
+    campaign_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("campaigns.id"))
+    """NULL on interactive mail, test sends included (so that a test never takes a reader's place)."""
+    revision_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("revisions.id"))
+    issue_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("issues.id"))
+    signup_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("signups.id", ondelete="SET NULL"), index=True)
+    status: Mapped[DeliveryStatus] = mapped_column(word(DeliveryStatus))
+    skip_reason: Mapped[SkipReason | None] = mapped_column(word(SkipReason))
+    due_at: Mapped[At]
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    """Attempts that counted; a failure of the relay counts against nobody."""
+    claimed_by: Mapped[uuid.UUID | None] = mapped_column(Uuid, ForeignKey("worker_processes.id"))
+    lease_until: Mapped[At | None]
+    message_id: Mapped[str | None]
+    """Without angle brackets; made at the first claim and kept across retries (A-11)."""
+    finished_at: Mapped[At | None]
+    created_at: Mapped[CreatedAt]
+
+
+class Attempt(Base):
+    """One SMTP transaction tried for a delivery, as the relay answered it (C-06)."""
+
+    __tablename__ = "attempts"
+    id: Mapped[Key]
+    delivery_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("deliveries.id"), index=True)
+    at: Mapped[At]
+    phase: Mapped[Phase] = mapped_column(word(Phase))
+    code: Mapped[int | None] = mapped_column(SmallInteger)
+    enhanced: Mapped[str | None]
+    text: Mapped[str]
+    fate: Mapped[str]
+    scope: Mapped[str]
+    relay: Mapped[str]
+
+
+class WorkerProcess(Base):
+    """A worker process, alive or not. Its id is the name of its journal; a busy solo worker beats here (design §4)."""
+
+    __tablename__ = "worker_processes"
+    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
+    lane: Mapped[Lane] = mapped_column(word(Lane))
+    host: Mapped[str]
+    pid: Mapped[int]
+    started_at: Mapped[CreatedAt]
+    beat_at: Mapped[CreatedAt]
+    ended_at: Mapped[At | None]
+    """Set when its journal has been settled, or when an operator declared it lost."""

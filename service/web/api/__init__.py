@@ -1,0 +1,1 @@
+"""The operators' HTTP API under /api/v1, with bearer tokens."""

@@ -1,0 +1,178 @@
+"""Real servers once per test process, a database of its own, and a savepoint around each test that wants one."""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+from service.demo.servers import FAST_AND_UNSAFE, Postgres, Valkey
+from service.domain.words import Lane
+from service.ports import Hint
+from service.settings import Settings, load
+from service.store import engine as store_engine
+from service.store import migrate
+from service.store.transaction import Transaction, TransactionFactory
+
+
+class FrozenClock:
+    """Time that moves only when a test says so."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self._now = now or datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    def advance(self, **delta: float) -> None:
+        self._now += timedelta(**delta)
+
+
+class HintList:
+    """A task queue that remembers; what Redis would have been told."""
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[Hint, Lane, tuple[int, ...]]] = []
+
+    def hint(self, hint: Hint, lane: Lane, *ids: int) -> None:
+        self.hints.append((hint, lane, ids))
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="milepost-test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_dir: Path) -> Iterator[Postgres]:
+    server = Postgres(servers_dir / "postgres", FAST_AND_UNSAFE)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(servers_dir: Path) -> Iterator[Valkey]:
+    server = Valkey(servers_dir / "valkey")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> tuple[str, str]:
+    """The URLs (owner, app) of a migrated, empty database that others are copied from."""
+    owner, app = migrate.create_roles(postgres.url(), "template_milepost", "owner-pass", "app-pass")
+    migrate.upgrade(owner)
+    return owner, app
+
+
+_numbers = itertools.count()
+
+
+@contextmanager
+def database_copy(postgres: Postgres, template: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """A database of its own: (owner URL, app URL). For tests that commit, start processes, or break things."""
+    name = f"milepost_{os.getpid()}_{next(_numbers)}"
+    admin = create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} OWNER milepost_owner TEMPLATE template_milepost"))
+    yield tuple(url.replace("template_milepost", name) for url in template)  # type: ignore[misc]
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def fresh_database(postgres: Postgres, template: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    with database_copy(postgres, template) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def shared_engine(postgres: Postgres, template: tuple[str, str]) -> Iterator[Engine]:
+    """As role `app`, like the product; shared by the savepoint tests, which leave nothing behind."""
+    with database_copy(postgres, template) as (_, app):
+        engine = store_engine.create(app, "tests")
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+def queue() -> HintList:
+    return HintList()
+
+
+@pytest.fixture
+def connection(shared_engine: Engine) -> Iterator[Connection]:
+    with shared_engine.connect() as connection, connection.begin() as outer:
+        yield connection
+        outer.rollback()
+
+
+@pytest.fixture
+def transaction(connection: Connection, clock: FrozenClock, queue: HintList) -> TransactionFactory:
+    """Like the product's, but a commit only releases a savepoint: the test's own transaction is rolled back."""
+
+    @contextmanager
+    def begin() -> Iterator[Transaction]:
+        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+            tx = Transaction(session, clock.now())
+            with session.begin():
+                yield tx
+        for hint, lane, ids in tx.hints:
+            queue.hint(hint, lane, *ids)
+
+    return begin
+
+
+@pytest.fixture
+def tx(transaction: TransactionFactory) -> Iterator[Transaction]:
+    with transaction() as tx:
+        yield tx
+
+
+SettingsMaker = Callable[..., Settings]
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> SettingsMaker:
+    """Valid demo settings; override any by its field name."""
+
+    def make(**overrides: str) -> Settings:
+        values = {
+            "environment": "demo",
+            "database_url": "postgresql://milepost_app@/nowhere",
+            "redis_url": "redis://127.0.0.1:1/0",
+            "secret_key": "b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu",
+            "state_dir": str(tmp_path),
+            "public_url": "http://localhost:8025",
+            "site_url": "http://localhost:8026",
+            "controller_name": "Fjellsko Sport AS",
+            "controller_address": "Storgata 1, 9008 Tromsø, Norway",
+            "controller_contact": "privacy@fjellsko.example",
+            "sender_name": "Fjellsko Training Hub",
+            "sender_address": "training@fjellsko.example",
+            "relay_host": "127.0.0.1",
+            "relay_port": "1025",
+            "relay_tls": "none",
+            "signup_check_dns": "false",
+        } | overrides
+        return load({f"MILEPOST_{name.upper()}": value for name, value in values.items()})
+
+    return make
