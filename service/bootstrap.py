@@ -10,6 +10,7 @@ from service import settings as settings_module
 from service import telemetry
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys
+from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
 from service.settings import Settings
 from service.store import engine as store_engine
@@ -36,6 +37,7 @@ class Container:
     transaction: TransactionFactory
     keys: Keys
     publisher: Publisher
+    writer: Writer
 
 
 def build_container(settings: Settings | None = None, *, process: str = "milepost") -> Container:
@@ -44,6 +46,8 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
     telemetry.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
     queue = CeleryTaskQueue(settings.redis_url)
+    keys = Keys(settings.secret_key)
+    publisher = _publisher(settings)
     engine = store_engine.create(settings.database_url, f"milepost {process}")
     return Container(
         settings=settings,
@@ -51,8 +55,9 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         queue=queue,
         engine=engine,
         transaction=factory(engine, clock, queue),
-        keys=Keys(settings.secret_key),
-        publisher=_publisher(settings),
+        keys=keys,
+        publisher=publisher,
+        writer=Writer(publisher, keys),
     )
 
 

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from service.domain.words import Purpose
+
 TOKEN_LENGTH = 52
 
 
@@ -80,6 +82,17 @@ class Keys:
 
     def _derive(self, use: bytes, length: int) -> bytes:
         return HKDF(hashes.SHA256(), length, salt=None, info=b"milepost " + use).derive(self._secret)
+
+
+def purpose_flag(purpose: Purpose | None) -> int:
+    """How a token's `flag` names a purpose; 0 names none. The order of `Purpose` is therefore never changed (A-29)."""
+    return 0 if purpose is None else list(Purpose).index(purpose) + 1
+
+
+def purpose_from_flag(flag: int) -> Purpose | None:
+    """The purpose that a token's `flag` names, or None for 0 and for numbers that no purpose has."""
+    purposes = list(Purpose)
+    return purposes[flag - 1] if 0 < flag <= len(purposes) else None
 
 
 def api_token_hash(token: str) -> bytes:
