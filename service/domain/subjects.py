@@ -26,7 +26,7 @@ def check_subject(subject: str) -> str:
     if not subject.isprintable():
         raise _refusal(
             "subject_control_character",
-            "The subject holds a line break or another invisible character. Nothing was saved. Type it anew, on one line.",
+            "The subject holds a line break or another invisible character. Nothing was saved. Type it on one line.",
         )
     if marker := _THREAD_MARKER.match(subject):
         raise _refusal(

@@ -1,6 +1,6 @@
 """Letters into messages: which links a mail carries, which headers its kind asks for, and the last check before it leaves.
 
-The only door of this package for mail going out: use cases hand over a `Letter` and get ready bytes, or `Unwritable`.
+The only door of this package for mail going out: use cases hand over a `Letter` and get ready bytes, or `UnwritableError`.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Rendered:
     html: str
 
 
-class Unwritable(ServiceError):
+class UnwritableError(ServiceError):
     """This letter cannot become a message, and trying again would not help. Nothing was sent.
 
     The dispatcher records `unwritable.outcome(delivery_id)` like an answer of a relay and goes on with the next letter.
@@ -49,9 +49,9 @@ class Writer:
         self._keys = keys
 
     def write(self, letter: Letter, now: datetime) -> Message:
-        """The message as it goes on the wire. Raises `Unwritable`."""
+        """The message as it goes on the wire. Raises `UnwritableError`."""
         raise NotImplementedError
 
     def preview(self, letter: Letter, now: datetime) -> Rendered:
-        """What `write` would say, for people. Raises `Unwritable`."""
+        """What `write` would say, for people. Raises `UnwritableError`."""
         raise NotImplementedError
