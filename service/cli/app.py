@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli import demo
+from service.cli import access, demo, installing
+from service.cli.console import note, show_json
+from service.cli.refusals import explain
 
 EPILOG = (
     "Exit codes: 0 done; 1 refused (nothing was changed); 2 wrong usage; 3 a setting or server is missing; "
@@ -21,17 +23,29 @@ app = typer.Typer(
     add_completion=False,
 )
 # A sub-application without a name puts its commands at the top level.
-app.add_typer(demo.app)
+for top_level in (demo, installing):
+    app.add_typer(top_level.app)
+app.add_typer(access.app, name="token")
 
 
 @app.callback()
 def _top() -> None:
-    pass
+    """Keeps the tree a tree while it has one command only."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code."""
-    return int(app(args=list(argv), prog_name="milepost", standalone_mode=False) or 0)
+    """Run one command line and return its exit code. Raises what nobody expected."""
+    try:
+        return int(app(args=list(argv), prog_name="milepost", standalone_mode=False) or 0)
+    except Exception as error:
+        refusal = explain(error)
+        if refusal is None:
+            raise
+        if "--json" in argv:
+            show_json(refusal.document())
+        else:
+            note(refusal.message)
+        return refusal.exit_code
 
 
 def run() -> None:

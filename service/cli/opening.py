@@ -1,0 +1,54 @@
+"""How a command gets its settings and its container; without any setting, those of a demo that runs here."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from service.cli.console import note
+
+if TYPE_CHECKING:
+    from service.bootstrap import Container
+    from service.settings import Settings
+
+
+def read_settings() -> "Settings":
+    """The settings of this process. A child that is started later sees the same ones. Raises ConfigurationError."""
+    from service import settings
+
+    use_demo_if_alone()
+    return settings.load()
+
+
+def use_demo_if_alone() -> None:
+    """With no MILEPOST_* variable set, a demo that runs on this machine is what the person means."""
+    if any(name.startswith("MILEPOST_") for name in os.environ):
+        return
+    from service.demo import state
+
+    environment = state.load_environment()
+    if environment:
+        os.environ.update(environment)
+        note("No MILEPOST_* variable is set: using the demo that runs here.")
+
+
+@contextmanager
+def opened(process: str = "cli") -> "Iterator[Container]":
+    """A container for the length of one command."""
+    settings = read_settings()
+    from service.bootstrap import build_container
+
+    container = build_container(settings, process=process)
+    try:
+        yield container
+    finally:
+        container.engine.dispose()
+
+
+def operator_name() -> str:
+    """Who a campaign says it was ordered or paused by."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "cli"
