@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from service.domain.words import Language
+from service.domain.words import Language, RelayTls
 from service.errors import ConfigurationError
 
 PREFIX = "MILEPOST_"
@@ -28,14 +28,6 @@ class Environment(StrEnum):
     PRODUCTION = "production"
     DEMO = "demo"
     """Mail goes to the catcher on this machine only; plain http on loopback and reserved domains are accepted."""
-
-
-class RelayTls(StrEnum):
-    REQUIRED = "required"
-    IMPLICIT = "implicit"
-    OPPORTUNISTIC = "opportunistic"
-    NONE = "none"
-    """Loopback relays only."""
 
 
 Several = tuple[str, ...]

@@ -78,6 +78,18 @@ class Lane(StrEnum):
     INBOUND = "inbound"
 
 
+class RelayTls(StrEnum):
+    """How a connection to the relay is encrypted."""
+
+    REQUIRED = "required"
+    """STARTTLS, or nothing is sent."""
+    IMPLICIT = "implicit"
+    OPPORTUNISTIC = "opportunistic"
+    """STARTTLS where the relay offers it."""
+    NONE = "none"
+    """Loopback relays only."""
+
+
 class MailKind(StrEnum):
     """Which mail a delivery is. Each has a folder of that name under templates/emails/."""
 

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInte
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.outcomes import Phase
-from service.domain.words import DeliveryStatus, Lane, MailKind, Purpose, SkipReason
+from service.domain.words import DeliveryStatus, Language, Lane, MailKind, Purpose, SkipReason
 from service.store.schema.base import At, Base, CreatedAt, Key, word
 
 
@@ -17,6 +17,7 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("campaign_id", "subscriber_id"),
         CheckConstraint("(subscriber_id IS NULL) = (test_address IS NOT NULL)", name="one_recipient"),
+        CheckConstraint("(test_address IS NULL) = (test_language IS NULL)", name="tests_have_a_language"),
         CheckConstraint("(status = 'sending') = (claimed_by IS NOT NULL)", name="claimed_while_sending"),
         CheckConstraint("(status = 'skipped') = (skip_reason IS NOT NULL)", name="skips_have_reasons"),
         Index("ix_deliveries_due", "lane", "campaign_id", "due_at", "id", postgresql_where="status = 'queued'"),
@@ -30,6 +31,8 @@ class Delivery(Base):
     subscriber_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("subscribers.id"))
     test_address: Mapped[str | None]
     """Set on test sends only: an operator's address instead of a subscriber."""
+    test_language: Mapped[Language | None] = mapped_column(word(Language))
+    """Set with test_address: a test has no subscriber whose language could be used."""
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
     purpose: Mapped[Purpose | None] = mapped_column(word(Purpose))
     """What the mail is for; NULL on transactional mail, which needs no consent of its own."""

@@ -1,0 +1,105 @@
+"""What follows from what a relay said: the one page of policy. Everything else only carries replies about.
+
+First match wins. The rules are C-06 to C-11 of the standards; a test holds a table of real replies against them.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.domain.outcomes import Outcome, Phase
+
+
+class Fate(StrEnum):
+    """What we do about a delivery after an attempt."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    """Later, as a counted attempt."""
+    GIVE_UP = "give_up"
+    GIVE_BACK = "give_back"
+    """The relay could not be used: nobody's attempt is used up (C-11)."""
+    UNKNOWN = "unknown"
+    """The reply to the final dot was lost: the relay may have taken the message (A-46)."""
+
+
+class Scope(StrEnum):
+    """Whom a reply concerns."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    RELAY = "relay"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    fate: Fate
+    scope: Scope
+    suppress: bool = False
+    """The address is dead: do not mail it again (C-14)."""
+
+
+SESSION = frozenset({Phase.CONNECT, Phase.TLS, Phase.EHLO, Phase.AUTH})
+"""Nobody's message has been mentioned yet, so a failure here is nobody's but the relay's."""
+
+NOT_LET_IN = frozenset({421, 530, 534, 535, 538})
+"""RFC 5321 §3.8: 421 closes the channel. RFC 4954 §6: the others say that we are not, or not well enough, authenticated."""
+
+DEAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6"})
+"""RFC 3463 §3.2: no such mailbox, no such system, bad syntax, mailbox moved."""
+
+_RELAYING = re.compile(r"relay(ing)?( access)? (is )?(denied|not (permitted|allowed))|unable to relay", re.IGNORECASE)
+"""The relay does not know us; were it a refusal of people, one wrong setting would fail a whole campaign."""
+
+_UNKNOWN_USER = re.compile(
+    r"(user|mailbox|recipient|account|address)\b.{0,40}\b(unknown|not found|does ?n[o']t exist|no longer)|"
+    r"unknown (user|recipient|mailbox|local)|no such (user|mailbox|recipient|person|account)",
+    re.IGNORECASE,
+)
+_POLICY = re.compile(
+    r"spam|block|black ?list|deny ?list|listed|policy|reputation|unsolicited|bulk|content|virus|denied|reject|"
+    r"not allowed|dnsbl|rbl|spf|dkim|dmarc|rate|limit|too many|authenticat",
+    re.IGNORECASE,
+)
+
+
+def decide_fate(outcome: Outcome) -> Verdict:
+    """What to do after this outcome. Total: there is a verdict for every outcome."""
+    code, phase = outcome.code, outcome.phase
+    if phase in SESSION or code in NOT_LET_IN or _relaying_denied(outcome):
+        return Verdict(Fate.GIVE_BACK, Scope.RELAY)
+    if code is None:
+        # Before the final dot the relay cannot have taken the message; after it, nobody knows (A-46).
+        return Verdict(Fate.UNKNOWN if phase is Phase.EOM else Fate.RETRY, Scope.MESSAGE)
+    if phase is Phase.EOM and 200 <= code < 300:
+        return Verdict(Fate.ACCEPTED, Scope.MESSAGE)
+    scope = _scope(outcome)
+    if code == 552 and outcome.enhanced is None:
+        return Verdict(Fate.RETRY, scope)  # RFC 5321 §4.5.3.1.10: a bare 552 is to be treated as temporary
+    if 500 <= code < 600:
+        return Verdict(Fate.GIVE_UP, scope, _is_dead(outcome))  # C-08: never again
+    return Verdict(Fate.RETRY, scope)  # 4xx, and whatever is no answer to what we said
+
+
+def _scope(outcome: Outcome) -> Scope:
+    if outcome.phase is Phase.RCPT:
+        return Scope.RECIPIENT
+    about_the_mailbox = outcome.enhanced is not None and outcome.enhanced.split(".")[1] in ("1", "2")
+    return Scope.RECIPIENT if about_the_mailbox and outcome.phase is not Phase.MAIL else Scope.MESSAGE
+
+
+def _is_dead(outcome: Outcome) -> bool:
+    """Only for what says that the mailbox does not exist; policy, spam and content never suppress people (C-09)."""
+    if outcome.phase is Phase.MAIL:
+        return False  # about the sender
+    if outcome.enhanced is not None:
+        return outcome.enhanced in DEAD_ADDRESS
+    if outcome.phase is not Phase.RCPT or outcome.code not in (550, 551):
+        return False
+    return bool(_UNKNOWN_USER.search(outcome.text)) or not _POLICY.search(outcome.text)
+
+
+def _relaying_denied(outcome: Outcome) -> bool:
+    if outcome.code is None or outcome.code < 500:
+        return False
+    return outcome.enhanced == "5.7.8" or bool(_RELAYING.search(outcome.text))
