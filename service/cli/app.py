@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli import access, demo, installing
+from service.cli import access, demo, doctor, installing, serving
 from service.cli.console import note, show_json
 from service.cli.refusals import explain
 
@@ -23,8 +23,9 @@ app = typer.Typer(
     add_completion=False,
 )
 # A sub-application without a name puts its commands at the top level.
-for top_level in (demo, installing):
+for top_level in (demo, serving, installing, doctor):
     app.add_typer(top_level.app)
+app.add_typer(serving.worker_app, name="worker")
 app.add_typer(access.app, name="token")
 
 

@@ -1,0 +1,191 @@
+"""`milepost doctor`: every part an installation needs, one by one, with the command that mends it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import typer
+
+from service.cli import probes
+from service.cli.console import ExitCode, Json, say, show_json
+from service.cli.refusals import first_line
+from service.domain.words import Lane
+from service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from service.bootstrap import Container
+    from service.settings import Settings
+
+app = typer.Typer()
+SILENT_AFTER = timedelta(seconds=90)
+"""A bulk worker may be busy for a minute before it beats again (design §4)."""
+
+
+class Verdict(StrEnum):
+    FINE = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+MARKS = {Verdict.FINE: "✓", Verdict.WARNING: "!", Verdict.FAULT: "✗"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    verdict: Verdict
+    message: str
+    remedy: str | None = None
+    """The command or setting that mends it."""
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check settings, directory, database, ledger, Redis, relay, words, workers and sources. Changes nothing."""
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not json:
+            remedy = f"\n    → {finding.remedy}" if finding.remedy else ""
+            say(f"{MARKS[finding.verdict]} {finding.check}: {finding.message}{remedy}")
+    healthy = all(finding.verdict is not Verdict.FAULT for finding in findings)
+    if json:
+        show_json({"healthy": healthy, "findings": findings})
+    if not healthy:
+        raise typer.Exit(ExitCode.UNFINISHED)
+
+
+def examine() -> Iterator[Finding]:
+    """One finding after the other; what cannot be examined because of an earlier fault is left out."""
+    from service.bootstrap import build_container
+    from service.cli.opening import read_settings
+
+    try:
+        settings = read_settings()
+    except ConfigurationError as error:
+        yield Finding("settings", Verdict.FAULT, str(error), "milepost settings")
+        return
+    yield Finding("settings", Verdict.FINE, f"{settings.environment.value}, {settings.public_url}")
+    yield _state_dir(settings)
+    container = build_container(settings, process="doctor")
+    try:
+        database = list(_database(container))
+        yield from database
+        yield _server("redis", probes.redis_trouble(settings.redis_url), "answers")
+        yield _server(
+            "relay", probes.relay_trouble(settings), f"{settings.relay_host}:{settings.relay_port} would take mail"
+        )
+        if all(finding.verdict is Verdict.FINE for finding in database):
+            for check in (_ledger, _wordings, _workers, _sources):
+                yield from check(container)
+    finally:
+        container.engine.dispose()
+
+
+def _state_dir(settings: "Settings") -> Finding:
+    try:
+        probes.need_writable(settings.state_dir)
+    except ConfigurationError as error:
+        return Finding("state_dir", Verdict.FAULT, str(error), "MILEPOST_STATE_DIR")
+    return Finding("state_dir", Verdict.FINE, f"{settings.state_dir} is writable")
+
+
+def _server(check: str, trouble: str | None, fine: str) -> Finding:
+    if trouble is None:
+        return Finding(check, Verdict.FINE, fine)
+    message, _, remedy = trouble.partition(". ")
+    return Finding(check, Verdict.FAULT, message, remedy or None)
+
+
+def _database(container: "Container") -> Iterator[Finding]:
+    from sqlalchemy.exc import DBAPIError
+
+    from service.store.health import get_database_facts
+
+    place = probes.database_place(container.settings.database_url)
+    try:
+        facts = get_database_facts(container.engine)
+    except DBAPIError as error:
+        yield Finding("database", Verdict.FAULT, f"{place}: {first_line(error.orig)}", "MILEPOST_DATABASE_URL")
+        return
+    except ConfigurationError as error:
+        yield Finding("database", Verdict.FAULT, str(error), "MILEPOST_DATABASE_URL")
+        return
+    yield Finding("database", Verdict.FINE, f"PostgreSQL {facts.version} at {place}")
+    if facts.superuser or facts.owned:
+        what = "is a superuser" if facts.superuser else f"owns {len(facts.owned)} tables"
+        yield Finding(
+            "database role",
+            Verdict.FAULT,
+            f"{facts.role} {what}: who serves could rewrite the ledger",
+            "name the role milepost_app in MILEPOST_DATABASE_URL; `milepost migrate --admin-url-file …` creates it",
+        )
+    else:
+        yield Finding("database role", Verdict.FINE, f"{facts.role} serves and can alter no table")
+    if facts.pending:
+        yield Finding("migrations", Verdict.FAULT, f"{', '.join(facts.pending)} not applied", "milepost migrate")
+    else:
+        yield Finding("migrations", Verdict.FINE, "up to date")
+
+
+def _ledger(container: "Container") -> Iterator[Finding]:
+    from service.store.health import list_ledger_faults
+
+    with container.transaction() as tx:
+        faults = list_ledger_faults(tx)
+    if faults:
+        yield Finding("ledger", Verdict.FAULT, f"the serving role {', '.join(faults)}", "milepost migrate")
+    else:
+        yield Finding("ledger", Verdict.FINE, "can be read and appended to, not changed")
+
+
+def _wordings(container: "Container") -> Iterator[Finding]:
+    from service.store.health import list_missing_wordings
+
+    with container.transaction() as tx:
+        missing = list_missing_wordings(tx)
+    if missing:
+        yield Finding("wordings", Verdict.FAULT, f"not published: {', '.join(missing)}", "milepost migrate")
+    else:
+        yield Finding("wordings", Verdict.FINE, "every statement and notice is published in every language")
+
+
+def _workers(container: "Container") -> Iterator[Finding]:
+    from service.store.health import list_open_worker_processes
+
+    with container.transaction() as tx:
+        processes = list_open_worker_processes(tx)
+    alive = [p for p in processes if tx.now - p.beat_at < SILENT_AFTER]
+    for lane in Lane:
+        count = sum(process.lane is lane for process in alive)
+        if count:
+            yield Finding(f"worker {lane}", Verdict.FINE, f"{count} at work")
+        else:
+            yield Finding(f"worker {lane}", Verdict.FAULT, "none at work", f"milepost worker --lane {lane}")
+    for process in processes:
+        if process not in alive:
+            yield Finding(
+                f"worker {process.lane}",
+                Verdict.WARNING,
+                f"{process.id} on {process.host} has been silent since {process.beat_at:%Y-%m-%d %H:%M:%SZ}; a worker "
+                "that starts there settles what it was doing",
+                f"if that host is gone for good: milepost worker lost {process.id}",
+            )
+
+
+def _sources(container: "Container") -> Iterator[Finding]:
+    from service.store.health import list_troubled_sources
+
+    with container.transaction() as tx:
+        troubled = list_troubled_sources(tx)
+    for source in troubled:
+        yield Finding(
+            f"source {source.slug}",
+            Verdict.WARNING,
+            source.error or "",
+            f"milepost content pull --source {source.slug}",
+        )
+    if not troubled:
+        yield Finding("sources", Verdict.FINE, "no content source is in trouble")

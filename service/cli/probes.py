@@ -1,0 +1,102 @@
+"""Whether what the settings name can be used: one question per server, an answer in a few seconds, advice in words."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from service.cli.refusals import first_line
+from service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+PATIENCE_SECONDS = 3.0
+
+
+def need_writable(directory: Path) -> None:
+    """Raises ConfigurationError unless files can be made in `directory`, which is created if need be."""
+    probe = directory / f".probe-{uuid.uuid4().hex}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"MILEPOST_STATE_DIR is {directory}, where nothing can be written: {error.strerror}. Nothing was started. "
+            f"Make the directory writable for {_who()}: workers keep their journals there."
+        ) from None
+
+
+def _who() -> str:
+    return f"user {os.geteuid()}"
+
+
+def need_database(settings: "Settings") -> None:
+    """Raises ConfigurationError unless the database answers and has this version's tables."""
+    from sqlalchemy.exc import DBAPIError
+
+    from service.store import engine as store_engine
+    from service.store import migrate
+
+    engine = store_engine.create(settings.database_url, "milepost start")
+    try:
+        with engine.connect() as connection:
+            migrate.check_version(connection)
+        pending = migrate.pending(engine)
+    except DBAPIError as error:
+        raise ConfigurationError(
+            f"PostgreSQL at {database_place(settings.database_url)} cannot be used: {first_line(error.orig)}. "
+            "Nothing was started. Start the server or correct MILEPOST_DATABASE_URL; `milepost doctor` looks again."
+        ) from None
+    finally:
+        engine.dispose()
+    if pending:
+        raise ConfigurationError(
+            f"The database lacks {len(pending)} migration(s) of this version ({', '.join(pending)}); nothing was "
+            "started. Run `milepost migrate`."
+        )
+
+
+def database_place(url: str) -> str:
+    """Host, port and database of a URL, without the password."""
+    from sqlalchemy import make_url
+
+    parts = make_url(url)
+    host = parts.host or parts.query.get("host") or "the local socket"
+    return f"{host}{f':{parts.port}' if parts.port else ''}, database {parts.database}"
+
+
+def redis_trouble(url: str) -> str | None:
+    """One sentence on why Redis cannot be used, or None."""
+    import redis
+
+    place = urlsplit(url)
+    try:
+        with redis.Redis.from_url(
+            url, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
+        ) as client:
+            client.ping()
+    except redis.RedisError as error:
+        return (
+            f"Redis at {place.hostname}:{place.port or 6379} cannot be used: {first_line(error)}. "
+            "Start the server or correct MILEPOST_REDIS_URL."
+        )
+    return None
+
+
+def relay_trouble(settings: "Settings") -> str | None:
+    """One sentence on why the SMTP relay cannot be used, or None. Sends no mail."""
+    from service.mail import probe
+
+    return probe.relay_trouble(
+        settings.relay_host,
+        settings.relay_port,
+        settings.relay_tls.value,
+        credentials=(settings.relay_user, settings.relay_password)
+        if settings.relay_user and settings.relay_password
+        else None,
+        helo_name=settings.helo_name,
+        timeout=PATIENCE_SECONDS,
+    )

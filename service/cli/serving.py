@@ -1,0 +1,100 @@
+"""`milepost web`, `worker` and `beat`: the processes that stay, each after a look at what it cannot live without."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli import probes
+from service.cli.console import note
+from service.cli.opening import read_settings
+from service.domain.words import Lane
+from service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def web(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: MILEPOST_WEB_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: MILEPOST_WEB_PORT.")] = None,
+) -> None:
+    """Serve the sign-up form, the readers' pages and the API."""
+    settings = read_settings()
+    probes.need_database(settings)
+    for trouble in (probes.redis_trouble(settings.redis_url), probes.relay_trouble(settings)):
+        if trouble:
+            note(f"{trouble} Serving all the same: mail is delayed by this, not lost.")
+    from granian.constants import Interfaces, Loops
+    from granian.server import Server
+
+    Server(
+        "service.web.app:from_environment",
+        factory=True,
+        interface=Interfaces.ASGI,
+        loop=Loops.asyncio,
+        address=host or settings.web_host,
+        port=port or settings.web_port,
+        workers=workers,
+        websockets=False,
+        # The path of a request may hold a reader's token, so there is no access log.
+        log_access=False,
+        # A worker that dies is replaced; one that waits for an open event stream is not waited for.
+        respawn_failed_workers=True,
+        workers_kill_timeout=10,
+        process_name="milepost-web",
+    ).serve()
+
+
+worker_app = typer.Typer(invoke_without_command=True, help="Send and fetch: one process per lane, or more.")
+
+
+@worker_app.callback()
+def worker(
+    context: typer.Context,
+    lane: Annotated[Lane | None, typer.Option(help="Which kind of work this process does.")] = None,
+) -> None:
+    """Do the work of one lane; run one process or more per lane."""
+    if context.invoked_subcommand:
+        return
+    if lane is None:
+        context.fail("Missing option '--lane': interactive, bulk or inbound.")
+    settings = read_settings()
+    probes.need_writable(settings.state_dir)
+    probes.need_database(settings)
+    _warn_without_redis(settings)
+    name = f"{lane.value}-{os.getpid()}@%h"
+    _celery(settings, "worker", "-P", "solo", "-Q", lane.value, "-n", name, "--without-gossip", "--without-mingle")
+
+
+@app.command()
+def beat() -> None:
+    """Keep the timetable: sweeps and content pulls. Run one; two do no harm."""
+    settings = read_settings()
+    probes.need_writable(settings.state_dir)
+    _warn_without_redis(settings)
+    # No pid file: after `kill -9` it would stop the next start.
+    _celery(settings, "beat", "-s", str(settings.state_dir / "beat-schedule"), "--pidfile=")
+
+
+def _warn_without_redis(settings: "Settings") -> None:
+    trouble = probes.redis_trouble(settings.redis_url)
+    if trouble:
+        note(f"{trouble} Trying again until it answers; what is due waits in PostgreSQL.")
+
+
+def _celery(settings: "Settings", command: str, *options: str) -> None:
+    """Become Celery: one process, so that signals reach the one that works."""
+    from importlib.util import find_spec
+
+    if find_spec("workers.app") is None:
+        raise ConfigurationError("The package `workers` is not installed beside `service`; nothing was started.")
+    level = f"--loglevel={settings.log_level}"
+    argv = [sys.executable, "-m", "celery", "-A", "workers.app", command, *options, level]
+    sys.stderr.flush()
+    os.execv(sys.executable, argv)  # noqa: S606
