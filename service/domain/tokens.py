@@ -31,7 +31,7 @@ class TokenKind(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     """first = subscriber, second = delivery, small = list, flag = purpose. Works for ever (A-29)."""
     UNDO = "undo"
-    """As UNSUBSCRIBE; shown only on the page after an unsubscribe."""
+    """first = subscriber, second = the consent event that withdrew. Stands only on the page after an unsubscribe."""
     CONTROL = "control"
     """first = subscriber. Topics, language and pause; never personal data (design §7)."""
     BOUNCE = "bounce"

@@ -43,7 +43,8 @@ class Form(Base):
     slug: Mapped[str]
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
     definition: Mapped[Json]
-    """{"purposes": [...], "topics": bool, "first_name": bool}"""
+    """{"purposes": [...], "topics": bool, "first_name": bool, "statements": {language: {purpose: id}},
+    "notices": {language: id}, "replaces": id}: a version pins the exact words that it shows."""
     sha256: Mapped[bytes]
     published_at: Mapped[CreatedAt]
 

@@ -1,0 +1,122 @@
+"""Sign-ups as received, and what became of them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+
+from service.domain.evidence import Evidence
+from service.domain.forms import SignupRequest
+from service.domain.signups import DAY, MONTH, MailsSent
+from service.domain.words import MailKind, SignupState
+from service.store.schema import Delivery, Signup
+from service.store.transaction import Transaction
+
+
+def add_signup(
+    tx: Transaction, request: SignupRequest, evidence: Evidence, *, address_hmac: bytes, abuse_hmac: bytes
+) -> int:
+    """Store a sign-up as received, without looking the address up (E-04). Returns its id."""
+    signup = Signup(
+        address=request.address.address,
+        dedupe_key=request.address.dedupe_key,
+        address_hmac=address_hmac,
+        abuse_hmac=abuse_hmac,
+        first_name=request.first_name,
+        language=request.language,
+        list_id=request.list_id,
+        purposes=[purpose.value for purpose in request.purposes],
+        topic_ids=list(request.topic_ids),
+        form_id=request.form_id,
+        statement_ids=list(request.statement_ids),
+        notice_id=request.notice_id,
+        page_url=evidence.page_url,
+        ip=evidence.ip,
+        user_agent=evidence.user_agent,
+        state=SignupState.RECEIVED,
+        created_at=tx.now,
+    )
+    tx.session.add(signup)
+    tx.session.flush()
+    return signup.id
+
+
+def claim_received(tx: Transaction, limit: int) -> Sequence[Signup]:
+    """The oldest undecided sign-ups, locked; those that another transaction holds are passed over."""
+    return tx.session.scalars(
+        select(Signup)
+        .where(Signup.state == SignupState.RECEIVED)
+        .order_by(Signup.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def lock_abuse_keys(tx: Transaction, abuse_hmacs: Iterable[bytes]) -> None:
+    """Nobody else decides about these keys until this transaction ends. Always in the same order: no deadlock."""
+    for key in sorted({int.from_bytes(hmac[:8], "big", signed=True) for hmac in abuse_hmacs}):
+        tx.session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+def count_mails(tx: Transaction, abuse_hmac: bytes) -> MailsSent:
+    """How many mails sign-ups for this key caused: the limit per address is a fact here, not in Redis (E-05)."""
+    caused = select(
+        func.count().filter(Signup.decided_at > tx.now - DAY).label("last_day"),
+        func.count().label("last_month"),
+    ).where(Signup.abuse_hmac == abuse_hmac, Signup.mailed, Signup.decided_at > tx.now - MONTH)
+    row = tx.session.execute(caused).one()
+    return MailsSent(row.last_day, row.last_month)
+
+
+def lock_signup(tx: Transaction, signup_id: int) -> Signup | None:
+    return tx.session.scalar(
+        select(Signup).where(Signup.id == signup_id).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+def find_signup(tx: Transaction, signup_id: int) -> Signup | None:
+    return tx.session.get(Signup, signup_id)
+
+
+def find_confirmation_delivery(tx: Transaction, signup_id: int) -> int | None:
+    """The delivery that carried the confirmation link of this sign-up."""
+    return tx.session.scalar(
+        select(Delivery.id)
+        .where(Delivery.signup_id == signup_id, Delivery.kind == MailKind.CONFIRMATION)
+        .order_by(Delivery.id.desc())
+        .limit(1)
+    )
+
+
+def mark_decided(
+    tx: Transaction,
+    signup: Signup,
+    state: SignupState,
+    *,
+    subscriber_id: int | None = None,
+    mailed: bool = False,
+    expires_at: datetime | None = None,
+) -> None:
+    signup.state = state
+    signup.subscriber_id = subscriber_id
+    signup.mailed = mailed
+    signup.decided_at = tx.now
+    signup.expires_at = expires_at
+    tx.session.flush()
+
+
+def mark_confirmed(tx: Transaction, signup: Signup) -> None:
+    signup.state = SignupState.CONFIRMED
+    signup.confirmed_at = tx.now
+    tx.session.flush()
+
+
+def mark_expired(tx: Transaction) -> int:
+    """Close every sign-up whose confirmation link no longer works. Returns how many."""
+    expired = (
+        update(Signup)
+        .where(Signup.state == SignupState.ASKED, Signup.expires_at <= tx.now)
+        .values(state=SignupState.EXPIRED)
+        .returning(Signup.id)
+    )
+    return len(tx.session.scalars(expired).all())

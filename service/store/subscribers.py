@@ -1,0 +1,111 @@
+"""Subscribers: found by the dedupe key of their address, with the topics they chose."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from service.domain.words import Language, SubscriptionState
+from service.store.schema import Subscriber, SubscriberTopic, Subscription, Topic
+from service.store.transaction import Transaction
+
+
+def add_subscriber(
+    tx: Transaction,
+    *,
+    address: str,
+    dedupe_key: str,
+    address_hmac: bytes,
+    language: Language,
+    first_name: str | None = None,
+    created_at: datetime | None = None,
+) -> int:
+    """Add the subscriber, or find the one with this dedupe key and change nothing. Returns the id."""
+    statement = (
+        insert(Subscriber)
+        .values(
+            address=address,
+            dedupe_key=dedupe_key,
+            address_hmac=address_hmac,
+            language=language,
+            first_name=first_name,
+            created_at=created_at or tx.now,
+        )
+        .on_conflict_do_nothing(index_elements=[Subscriber.dedupe_key])
+        .returning(Subscriber.id)
+    )
+    added = tx.session.scalar(statement)
+    if added is not None:
+        return added
+    return tx.session.scalars(select(Subscriber.id).where(Subscriber.dedupe_key == dedupe_key)).one()
+
+
+def find_subscriber(tx: Transaction, subscriber_id: int) -> Subscriber | None:
+    return tx.session.get(Subscriber, subscriber_id)
+
+
+def find_by_dedupe_key(tx: Transaction, dedupe_key: str) -> Subscriber | None:
+    return tx.session.scalar(select(Subscriber).where(Subscriber.dedupe_key == dedupe_key))
+
+
+def lock_subscriber(tx: Transaction, subscriber_id: int) -> Subscriber | None:
+    """The subscriber, with everybody else who wants to change it waiting until this transaction ends."""
+    return tx.session.scalar(
+        select(Subscriber)
+        .where(Subscriber.id == subscriber_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def list_subscriptions(tx: Transaction, subscriber_id: int) -> list[Subscription]:
+    return list(
+        tx.session.scalars(
+            select(Subscription)
+            .where(Subscription.subscriber_id == subscriber_id)
+            .order_by(Subscription.list_id, Subscription.purpose)
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
+def is_active_anywhere(tx: Transaction, subscriber_id: int) -> bool:
+    return any(s.state is SubscriptionState.ACTIVE for s in list_subscriptions(tx, subscriber_id))
+
+
+def list_topic_ids(tx: Transaction, subscriber_id: int) -> frozenset[int]:
+    return frozenset(
+        tx.session.scalars(select(SubscriberTopic.topic_id).where(SubscriberTopic.subscriber_id == subscriber_id))
+    )
+
+
+def replace_topics(tx: Transaction, subscriber_id: int, list_id: int, topic_ids: Collection[int]) -> None:
+    """Make these the subscriber's topics within the list; topics of other lists stay."""
+    of_list = select(Topic.id).where(Topic.list_id == list_id)
+    tx.session.execute(
+        delete(SubscriberTopic).where(
+            SubscriberTopic.subscriber_id == subscriber_id,
+            SubscriberTopic.topic_id.in_(of_list),
+            SubscriberTopic.topic_id.not_in(topic_ids),
+        )
+    )
+    chosen = tx.session.scalars(of_list.where(Topic.id.in_(topic_ids))).all()
+    if chosen:
+        tx.session.execute(
+            insert(SubscriberTopic).on_conflict_do_nothing(),
+            [{"subscriber_id": subscriber_id, "topic_id": topic_id} for topic_id in chosen],
+        )
+
+
+def set_language(tx: Transaction, subscriber_id: int, language: Language) -> None:
+    tx.session.execute(update(Subscriber).where(Subscriber.id == subscriber_id).values(language=language))
+
+
+def set_first_name(tx: Transaction, subscriber_id: int, first_name: str) -> None:
+    tx.session.execute(update(Subscriber).where(Subscriber.id == subscriber_id).values(first_name=first_name))
+
+
+def set_pause(tx: Transaction, subscriber_id: int, until: datetime | None) -> None:
+    """No list mail before `until`; None: no pause."""
+    tx.session.execute(update(Subscriber).where(Subscriber.id == subscriber_id).values(paused_until=until))

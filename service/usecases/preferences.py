@@ -1,0 +1,164 @@
+"""The control page: topics, language and pause, by a link that is in every mail and so may have been forwarded."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.addresses import mask_address
+from service.domain.subscriptions import LONGEST_PAUSE, NotOurs
+from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
+from service.domain.words import Language, Purpose, SubscriptionState
+from service.errors import Kind, ServiceError
+from service.store import lists, subscribers
+from service.store.schema import List, Subscriber
+from service.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTopic:
+    id: int
+    slug: str
+    name: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPurpose:
+    purpose: Purpose
+    unsubscribe_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlList:
+    """One list that the reader gets mail from."""
+
+    id: int
+    slug: str
+    name: str
+    purposes: tuple[ControlPurpose, ...]
+    topics: tuple[ControlTopic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Nothing here tells who the reader is: no name, only a masked address (design §7)."""
+
+    masked_address: str
+    language: Language
+    paused_until: datetime | None
+    """None when no pause is in force."""
+    lists: tuple[ControlList, ...]
+    """Empty: nothing is subscribed to."""
+
+
+def get_control(tx: Transaction, keys: Keys, token_text: str) -> Control | NotOurs:
+    """What the control page shows. Changes nothing."""
+    subscriber = _open(tx, keys, token_text)
+    return _control(tx, keys, subscriber) if subscriber else NotOurs()
+
+
+def change_preferences(
+    tx: Transaction,
+    keys: Keys,
+    token_text: str,
+    *,
+    language: Language | None = None,
+    topics: Collection[str] | None = None,
+) -> Control | NotOurs:
+    """Set language and topics (slugs, over all lists that the reader gets mail from); None leaves one as it is.
+
+    Raises ServiceError (INVALID, field `topics`) for an unknown topic, and when no topic of a list would be left.
+    """
+    subscriber = _open(tx, keys, token_text)
+    if subscriber is None:
+        return NotOurs()
+    before = _control(tx, keys, subscriber)
+    if topics is not None:
+        _replace_topics(tx, subscriber, before, frozenset(topics))
+    if language is not None:
+        subscribers.set_language(tx, subscriber.id, language)
+    return _again(tx, keys, subscriber)
+
+
+def pause(tx: Transaction, keys: Keys, token_text: str, until: datetime | None) -> Control | NotOurs:
+    """No list mail before `until`; None ends a pause. Raises ServiceError (INVALID, field `until`) for the past and
+    for more than a year."""
+    subscriber = _open(tx, keys, token_text)
+    if subscriber is None:
+        return NotOurs()
+    if until is not None and not tx.now < until <= tx.now + LONGEST_PAUSE:
+        raise ServiceError(
+            Kind.INVALID, "pause_out_of_range", "A pause ends in the future and lasts a year at most.", field="until"
+        )
+    subscribers.set_pause(tx, subscriber.id, until)
+    return _again(tx, keys, subscriber)
+
+
+def _replace_topics(tx: Transaction, subscriber: Subscriber, before: Control, slugs: frozenset[str]) -> None:
+    known = {topic.slug for a_list in before.lists for topic in a_list.topics}
+    if slugs - known:
+        raise ServiceError(
+            Kind.INVALID, "topic_unknown", "One of the topics does not exist; nothing was changed.", field="topics"
+        )
+    for a_list in before.lists:
+        chosen = [topic.id for topic in a_list.topics if topic.slug in slugs]
+        if a_list.topics and not chosen:
+            raise ServiceError(
+                Kind.INVALID,
+                "topics_none_left",
+                "Without a topic there would be nothing to send; nothing was changed. Keep one, pause, or unsubscribe.",
+                field="topics",
+            )
+        subscribers.replace_topics(tx, subscriber.id, a_list.id, chosen)
+
+
+def _open(tx: Transaction, keys: Keys, token_text: str) -> Subscriber | None:
+    token = keys.open(TokenKind.CONTROL, token_text)
+    return subscribers.find_subscriber(tx, token.first) if token else None
+
+
+def _again(tx: Transaction, keys: Keys, subscriber: Subscriber) -> Control:
+    tx.session.refresh(subscriber)
+    return _control(tx, keys, subscriber)
+
+
+def _control(tx: Transaction, keys: Keys, subscriber: Subscriber) -> Control:
+    paused = subscriber.paused_until
+    active: dict[int, list[Purpose]] = {}
+    for subscription in subscribers.list_subscriptions(tx, subscriber.id):
+        if subscription.state is SubscriptionState.ACTIVE:
+            active.setdefault(subscription.list_id, []).append(subscription.purpose)
+    chosen = subscribers.list_topic_ids(tx, subscriber.id)
+    return Control(
+        masked_address=mask_address(subscriber.address),
+        language=subscriber.language,
+        paused_until=paused if paused and paused > tx.now else None,
+        lists=tuple(
+            _control_list(tx, keys, subscriber, a_list, active[a_list.id], chosen)
+            for a_list in lists.list_lists(tx)
+            if a_list.id in active
+        ),
+    )
+
+
+def _control_list(
+    tx: Transaction, keys: Keys, subscriber: Subscriber, a_list: List, purposes: list[Purpose], chosen: frozenset[int]
+) -> ControlList:
+    language = subscriber.language.value
+    return ControlList(
+        id=a_list.id,
+        slug=a_list.slug,
+        name=a_list.names[language],
+        purposes=tuple(
+            ControlPurpose(
+                purpose,
+                keys.seal(Token(TokenKind.UNSUBSCRIBE, subscriber.id, 0, a_list.id, purpose_flag(purpose))),
+            )
+            for purpose in purposes
+        ),
+        topics=tuple(
+            ControlTopic(topic.id, topic.slug, topic.names[language], topic.id in chosen)
+            for topic in lists.list_topics(tx, a_list.id)
+            if Purpose.DIGEST in purposes  # topics choose articles; nothing else asks for them
+        ),
+    )

@@ -1,0 +1,248 @@
+"""Signing up: a request is stored blindly, decided by a worker, and becomes consent when a button is pressed."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.domain.evidence import Evidence
+from service.domain.forms import SignupRequest
+from service.domain.signups import LIFTABLE, decide_signup
+from service.domain.subscriptions import NotOurs
+from service.domain.tokens import Keys, Token, TokenKind
+from service.domain.words import Channel, ConsentState, Lane, Language, MailKind, Purpose, SignupState
+from service.ports import Hint
+from service.store import consent, deliveries, signups, subscribers, suppressions, wordings
+from service.store.schema import Signup
+from service.store.transaction import Transaction
+
+BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationAsked:
+    """The button may be pressed."""
+
+    language: Language
+    list_id: int
+    purposes: tuple[Purpose, ...]
+    statements: tuple[str, ...]
+    """The words agreed to, as they were shown when signing up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    language: Language
+    purposes: tuple[Purpose, ...]
+    control_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyConfirmed:
+    language: Language
+    control_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationExpired:
+    language: Language | None
+    """None when the sign-up is gone."""
+
+
+def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence: Evidence) -> int:
+    """Store a sign-up that a form may make. The address is not looked up: the answer and its time say nothing (E-04)."""
+    signup_id = signups.add_signup(
+        tx,
+        request,
+        evidence,
+        address_hmac=keys.address_hmac(request.address.dedupe_key),
+        abuse_hmac=keys.address_hmac(request.address.abuse_key),
+    )
+    tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
+    return signup_id
+
+
+def process_signups(
+    tx: Transaction, keys: Keys, limit: int = BATCH, *, confirmation: timedelta = timedelta(hours=72)
+) -> int:
+    """Decide up to `limit` received sign-ups; returns how many were decided (0: nothing is left).
+
+    Safe to run anywhere at once: one address is decided about by one transaction at a time, whatever its spelling.
+    `confirmation` is how long the link in the mail works (E-07).
+    """
+    batch = signups.claim_received(tx, limit)
+    signups.lock_abuse_keys(tx, (signup.abuse_hmac for signup in batch))
+    for signup in batch:
+        _decide(tx, signup, confirmation)
+    if len(batch) == limit:
+        tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
+    return len(batch)
+
+
+def get_confirmation(
+    tx: Transaction, keys: Keys, token_text: str
+) -> ConfirmationAsked | AlreadyConfirmed | ConfirmationExpired | NotOurs:
+    """What the link in a confirmation mail shows. Changes nothing (invariant 5)."""
+    found = _open(keys, token_text)
+    if found is None:
+        return NotOurs()
+    signup = signups.find_signup(tx, found)
+    closed = _closed(tx, keys, signup)
+    if closed or signup is None:
+        return closed or ConfirmationExpired(None)
+    return ConfirmationAsked(
+        language=signup.language,
+        list_id=signup.list_id,
+        purposes=_purposes(signup),
+        statements=tuple(s.body for s in wordings.list_statements(tx, signup.statement_ids)),
+    )
+
+
+def confirm_subscription(
+    tx: Transaction, keys: Keys, token_text: str, evidence: Evidence
+) -> Confirmed | AlreadyConfirmed | ConfirmationExpired | NotOurs:
+    """The reader pressed the button: consent is given, for exactly what the sign-up's statements say (E-07).
+
+    Repeating it changes nothing. Name, topics and language of the form take effect only now.
+    """
+    found = _open(keys, token_text)
+    if found is None:
+        return NotOurs()
+    signup = signups.lock_signup(tx, found)
+    closed = _closed(tx, keys, signup)
+    if closed or signup is None or signup.subscriber_id is None:
+        return closed or ConfirmationExpired(None)
+    _give(tx, signup, signup.subscriber_id, evidence)
+    signups.mark_confirmed(tx, signup)
+    for reason in LIFTABLE:  # C-16
+        suppressions.lift(tx, signup.address_hmac, reason)
+    _apply_choices(tx, signup, signup.subscriber_id)
+    purposes = _purposes(signup)
+    deliveries.add_interactive(
+        tx,
+        kind=MailKind.WELCOME,
+        subscriber_id=signup.subscriber_id,
+        list_id=signup.list_id,
+        purpose=purposes[0],
+        signup_id=signup.id,
+    )
+    return Confirmed(signup.language, purposes, _control_token(keys, signup))
+
+
+def expire_signups(tx: Transaction) -> int:
+    """Close sign-ups whose confirmation link no longer works; returns how many. Nobody is told."""
+    return signups.mark_expired(tx)
+
+
+def _decide(tx: Transaction, signup: Signup, confirmation: timedelta) -> None:
+    known = subscribers.find_by_dedupe_key(tx, signup.dedupe_key)
+    state = decide_signup(
+        ticked=frozenset(_purposes(signup)),
+        active=consent.get_active_purposes(tx, known.id, signup.list_id) if known else frozenset(),
+        suppressions=suppressions.list_reasons(tx, signup.address_hmac, signup.list_id),
+        mails=signups.count_mails(tx, signup.abuse_hmac),
+    )
+    subscriber_id = known.id if known else None
+    if state is SignupState.ASKED:
+        subscriber_id = _ask(tx, signup)
+    mailed = state in (SignupState.ASKED, SignupState.ALREADY_ACTIVE)
+    signups.mark_decided(
+        tx,
+        signup,
+        state,
+        subscriber_id=subscriber_id,
+        mailed=mailed,
+        expires_at=tx.now + confirmation if state is SignupState.ASKED else None,
+    )
+    if mailed and subscriber_id is not None:
+        asked = state is SignupState.ASKED
+        deliveries.add_interactive(
+            tx,
+            kind=MailKind.CONFIRMATION if asked else MailKind.ALREADY_SUBSCRIBED,
+            subscriber_id=subscriber_id,
+            list_id=signup.list_id,
+            signup_id=signup.id,
+        )
+
+
+def _ask(tx: Transaction, signup: Signup) -> int:
+    """Make the address known and note what was requested; returns the subscriber's id."""
+    subscriber_id = subscribers.add_subscriber(
+        tx,
+        address=signup.address,
+        dedupe_key=signup.dedupe_key,
+        address_hmac=signup.address_hmac,
+        language=signup.language,
+    )
+    if not subscribers.is_active_anywhere(tx, subscriber_id):
+        # Nobody gets mail in the old language, and the confirmation should be in the one just chosen.
+        subscribers.set_language(tx, subscriber_id, signup.language)
+    active = consent.get_active_purposes(tx, subscriber_id, signup.list_id)
+    evidence = Evidence(signup.ip, signup.user_agent, signup.page_url)
+    for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
+        if purpose not in active:
+            consent.append(
+                tx,
+                subscriber_id=subscriber_id,
+                list_id=signup.list_id,
+                purpose=purpose,
+                state=ConsentState.REQUESTED,
+                channel=Channel.FORM,
+                occurred_at=signup.created_at,
+                signup_id=signup.id,
+                statement_id=statement_id,
+                notice_id=signup.notice_id,
+                form_id=signup.form_id,
+                evidence=evidence,
+            )
+    return subscriber_id
+
+
+def _give(tx: Transaction, signup: Signup, subscriber_id: int, evidence: Evidence) -> None:
+    delivery_id = signups.find_confirmation_delivery(tx, signup.id)
+    for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
+        consent.append(
+            tx,
+            subscriber_id=subscriber_id,
+            list_id=signup.list_id,
+            purpose=purpose,
+            state=ConsentState.GIVEN,
+            channel=Channel.CONFIRMATION,
+            signup_id=signup.id,
+            statement_id=statement_id,
+            notice_id=signup.notice_id,
+            form_id=signup.form_id,
+            delivery_id=delivery_id,
+            evidence=evidence,
+        )
+
+
+def _apply_choices(tx: Transaction, signup: Signup, subscriber_id: int) -> None:
+    subscribers.set_language(tx, subscriber_id, signup.language)
+    if signup.first_name:
+        subscribers.set_first_name(tx, subscriber_id, signup.first_name)
+    subscribers.replace_topics(tx, subscriber_id, signup.list_id, signup.topic_ids)
+
+
+def _closed(tx: Transaction, keys: Keys, signup: Signup | None) -> AlreadyConfirmed | ConfirmationExpired | None:
+    """Why the button may not be pressed, or None if it may."""
+    if signup is None:
+        return ConfirmationExpired(None)
+    if signup.state is SignupState.CONFIRMED:
+        return AlreadyConfirmed(signup.language, _control_token(keys, signup))
+    if signup.state is not SignupState.ASKED or signup.expires_at is None or signup.expires_at <= tx.now:
+        return ConfirmationExpired(signup.language)
+    if suppressions.list_reasons(tx, signup.address_hmac, signup.list_id) - LIFTABLE:
+        return ConfirmationExpired(signup.language)  # complained since: the link no longer acts
+    return None
+
+
+def _open(keys: Keys, token_text: str) -> int | None:
+    token = keys.open(TokenKind.CONFIRM, token_text)
+    return token.first if token else None
+
+
+def _purposes(signup: Signup) -> tuple[Purpose, ...]:
+    return tuple(Purpose(purpose) for purpose in signup.purposes)
+
+
+def _control_token(keys: Keys, signup: Signup) -> str:
+    return keys.seal(Token(TokenKind.CONTROL, signup.subscriber_id or 0))
