@@ -1,7 +1,8 @@
 """What a sign-up form asks, and whether what came back can be accepted. Nothing here knows who signed up before."""
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.domain.addresses import Address, parse_address
 from service.domain.evidence import has_control
@@ -69,7 +70,7 @@ class Problem:
 
     field: str
     code: str
-    values: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class ConfirmationExpired:
 
 
 def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence: Evidence) -> int:
-    """Store a sign-up that a form may make. The address is not looked up: the answer and its time say nothing (E-04)."""
+    """Store a sign-up that a form may make. The address is not looked up, so answer and time tell nothing (E-04)."""
     signup_id = signups.add_signup(
         tx,
         request,
@@ -60,18 +60,16 @@ def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence
     return signup_id
 
 
-def process_signups(
-    tx: Transaction, keys: Keys, limit: int = BATCH, *, confirmation: timedelta = timedelta(hours=72)
-) -> int:
-    """Decide up to `limit` received sign-ups; returns how many were decided (0: nothing is left).
+def process_signups(tx: Transaction, lifetime: timedelta, limit: int = BATCH) -> int:
+    """Decide up to `limit` received sign-ups; returns how many were decided.
 
     Safe to run anywhere at once: one address is decided about by one transaction at a time, whatever its spelling.
-    `confirmation` is how long the link in the mail works (E-07).
+    `lifetime` is how long the link in a confirmation mail works (E-07). If more may be waiting, leaves a hint.
     """
     batch = signups.claim_received(tx, limit)
     signups.lock_abuse_keys(tx, (signup.abuse_hmac for signup in batch))
     for signup in batch:
-        _decide(tx, signup, confirmation)
+        _decide(tx, signup, lifetime)
     if len(batch) == limit:
         tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
     return len(batch)
@@ -132,7 +130,7 @@ def expire_signups(tx: Transaction) -> int:
     return signups.mark_expired(tx)
 
 
-def _decide(tx: Transaction, signup: Signup, confirmation: timedelta) -> None:
+def _decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> None:
     known = subscribers.find_by_dedupe_key(tx, signup.dedupe_key)
     state = decide_signup(
         ticked=frozenset(_purposes(signup)),
@@ -150,7 +148,7 @@ def _decide(tx: Transaction, signup: Signup, confirmation: timedelta) -> None:
         state,
         subscriber_id=subscriber_id,
         mailed=mailed,
-        expires_at=tx.now + confirmation if state is SignupState.ASKED else None,
+        expires_at=tx.now + lifetime if state is SignupState.ASKED else None,
     )
     if mailed and subscriber_id is not None:
         asked = state is SignupState.ASKED

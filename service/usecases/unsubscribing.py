@@ -69,7 +69,7 @@ def get_unsubscribe(tx: Transaction, keys: Keys, token_text: str) -> Unsubscribe
 
 
 def unsubscribe(
-    tx: Transaction, keys: Keys, token_text: str, channel: Channel, evidence: Evidence, everything: bool = False
+    tx: Transaction, keys: Keys, token_text: str, channel: Channel, evidence: Evidence, *, everything: bool = False
 ) -> Unsubscribed | WasTest | NobodyLeft | NotOurs:
     """Withdraw the consent that the link's mail was sent on; with `everything`, all consent of the reader.
 
