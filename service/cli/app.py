@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli import access, demo, doctor, installing, serving
+from service.cli import access, campaigns, content, demo, digests, doctor, forms, installing, serving, status
 from service.cli.console import note, show_json
 from service.cli.refusals import explain
 
@@ -23,10 +23,17 @@ app = typer.Typer(
     add_completion=False,
 )
 # A sub-application without a name puts its commands at the top level.
-for top_level in (demo, serving, installing, doctor):
+for top_level in (demo, serving, installing, doctor, status):
     app.add_typer(top_level.app)
 app.add_typer(serving.worker_app, name="worker")
-app.add_typer(access.app, name="token")
+for name, group in (
+    ("content", content),
+    ("digest", digests),
+    ("campaign", campaigns),
+    ("form", forms),
+    ("token", access),
+):
+    app.add_typer(group.app, name=name)
 
 
 @app.callback()
