@@ -1,41 +1,55 @@
-"""Letters into messages: which links a mail carries, which headers its kind asks for, and the last check before it leaves.
+"""Letters into messages: the links and headers that each kind of mail carries, and the last check before it leaves.
 
-The only door of this package for mail going out: use cases hand over a `Letter` and get ready bytes, or `UnwritableError`.
+The only door of this package for mail going out: use cases hand over a `Letter` and get ready bytes, or an
+`UnwritableError`.
 """
 
-from dataclasses import dataclass
+import base64
+from collections.abc import Iterator
 from datetime import datetime
+from email.utils import format_datetime
+from hashlib import sha256
 from pathlib import Path
 
+from jinja2 import TemplateError
+
+from service.domain.addresses import parse_address
 from service.domain.letters import Letter, Publisher
 from service.domain.outcomes import Message, Outcome, Phase
 from service.domain.tokens import Keys
-from service.errors import Kind, ServiceError
-from service.texts import Catalogue
+from service.domain.words import LIST_MAIL, MailKind
+from service.errors import ConfigurationError, Kind, ServiceError
+from service.mail import compose, headers
+from service.mail.links import Links, links_for
+from service.mail.lint import LintError, check_html
+from service.mail.markdown import MarkdownError, convert
+from service.mail.merge_fields import merge_fields
+from service.mail.render import Rendered, Renderer
+from service.texts import Catalogue, templates_dir
 
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What a reader sees of a mail, before it is encoded."""
-
-    subject: str
-    text: str
-    html: str
+TEST_MARK = "[Test] "
+_HUMAN = frozenset({MailKind.CAMPAIGN})
+"""Written by a person for these readers, so not auto-submitted (RFC 3834 §5, A-35)."""
+_BULK = frozenset({MailKind.DIGEST, MailKind.CAMPAIGN})
 
 
 class UnwritableError(ServiceError):
     """This letter cannot become a message, and trying again would not help. Nothing was sent.
 
-    The dispatcher records `unwritable.outcome(delivery_id)` like an answer of a relay and goes on with the next letter.
+    The dispatcher records `error.outcome(delivery_id)` like a relay's answer and goes on with the next letter.
     """
 
-    def __init__(self, code: str, message: str, enhanced: str, phase: Phase = Phase.DATA) -> None:
+    def __init__(self, code: str, message: str, *, enhanced: str, phase: Phase = Phase.DATA) -> None:
         super().__init__(Kind.INVALID, code, message)
         self.enhanced = enhanced
         self.phase = phase
 
     def outcome(self, delivery_id: int) -> Outcome:
-        """A permanent local failure: 5.6.7 for an address that needs SMTPUTF8 (A-52), 5.6.0 for a faulty message."""
+        """A permanent local failure.
+
+        5.6.7 (phase rcpt) is an address that needs SMTPUTF8 (A-52), 5.1.3 (rcpt) one that is none; 5.6.0 (phase data)
+        is a fault of the message, which its other recipients would get too.
+        """
         return Outcome(delivery_id, self.phase, 550, self.enhanced, self.message, "milepost")
 
 
@@ -45,13 +59,98 @@ class Writer:
     def __init__(
         self, publisher: Publisher, keys: Keys, catalogue: Catalogue | None = None, templates: Path | None = None
     ) -> None:
-        self._publisher = publisher
+        """Raises ConfigurationError if the publisher's addresses cannot stand in a header."""
         self._keys = keys
+        self._catalogue = catalogue or Catalogue("mail", templates)
+        self._renderer = Renderer(templates or templates_dir(), self._catalogue)
+        self._publisher = publisher
+        self._from = _own_mailbox("From", "MILEPOST_SENDER_ADDRESS", publisher.sender_address, publisher.sender_name)
+        self._reply_to = (
+            _own_mailbox("Reply-To", "MILEPOST_REPLY_TO", publisher.reply_to) if publisher.reply_to else None
+        )
+        # The same for all mail, as Google's feedback loop asks, and telling nothing to others (A-37).
+        digest = sha256(publisher.sender_address.rpartition("@")[2].encode()).digest()
+        self._sender_id = "mp" + base64.b32encode(digest)[:10].decode().lower()
 
     def write(self, letter: Letter, now: datetime) -> Message:
-        """The message as it goes on the wire. Raises `UnwritableError`."""
-        raise NotImplementedError
+        """The message as it goes on the wire, dated `now` (A-10). Raises `UnwritableError`."""
+        address = _deliverable(letter.address)
+        links = links_for(letter, self._publisher, self._keys)
+        rendered = self._render(letter, links, now)
+        try:
+            fields = self._fields(letter, links, rendered.subject, address, now)
+            data = compose.message(fields, rendered.text, rendered.html)
+        except ValueError as error:
+            raise UnwritableError("message_faulty", f"The mail cannot be written: {error}", enhanced="5.6.0") from error
+        return Message(letter.delivery_id, links.envelope_from, address, data)
 
     def preview(self, letter: Letter, now: datetime) -> Rendered:
-        """What `write` would say, for people. Raises `UnwritableError`."""
-        raise NotImplementedError
+        """What `write` would say, for people. Raises `UnwritableError`, so a faulty body is found before it is sent."""
+        return self._render(letter, links_for(letter, self._publisher, self._keys), now)
+
+    def _render(self, letter: Letter, links: Links, now: datetime) -> Rendered:
+        try:
+            values = merge_fields(letter, self._publisher, links, self._catalogue, now)
+            rendered = self._renderer.render(letter.kind, letter.language, values)
+            check_html(rendered.html, self._publisher.own_hosts, _brought_links(letter, self._publisher))
+        except (MarkdownError, LintError) as error:
+            raise UnwritableError("content_refused", str(error), enhanced="5.6.0") from error
+        except (ValueError, TemplateError) as error:
+            raise UnwritableError("message_faulty", f"The mail cannot be written: {error}", enhanced="5.6.0") from error
+        if letter.test:
+            return Rendered(TEST_MARK + rendered.subject, rendered.text, rendered.html)
+        return rendered
+
+    def _fields(self, letter: Letter, links: Links, subject: str, address: str, now: datetime) -> Iterator[bytes]:
+        yield self._from
+        yield headers.mailbox("To", None, address)
+        yield headers.unstructured("Subject", subject)
+        yield headers.structured("Date", format_datetime(now))
+        yield headers.items("Message-ID", [letter.message_id])
+        if self._reply_to:
+            yield self._reply_to
+        yield headers.structured("Content-Language", letter.language.value)
+        if letter.kind in LIST_MAIL:
+            yield from self._list_fields(letter, links)
+        if letter.kind not in _HUMAN:
+            yield headers.structured("Auto-Submitted", "auto-generated")
+        if letter.kind in _BULK:
+            yield headers.structured("Precedence", "bulk")
+        yield headers.structured("X-Auto-Response-Suppress", "OOF, AutoReply")
+
+    def _list_fields(self, letter: Letter, links: Links) -> Iterator[bytes]:
+        """On mail to a list only: a confirmation must not look like one (A-34)."""
+        yield headers.items("List-Id", [letter.list_header_id], label=letter.list_name)
+        yield headers.items("List-Unsubscribe", [links.unsubscribe, links.unsubscribe_mailbox])
+        yield headers.structured("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")  # RFC 8058 §3.1
+        yield headers.items("List-Help", [links.help])
+        yield headers.items("List-Owner", [f"mailto:{self._publisher.contact}"])
+        yield headers.structured("List-Post", "NO")  # RFC 2369 §3.4
+        campaign = f"c{letter.campaign_id}" if letter.campaign_id else ""
+        yield headers.structured("Feedback-ID", f"{campaign}:l{letter.list_id}:{letter.kind.value}:{self._sender_id}")
+
+
+def _own_mailbox(field: str, setting: str, address: str, display_name: str | None = None) -> bytes:
+    """A mailbox of the publisher's as a field, its domain as A-labels (A-07)."""
+    try:
+        return headers.mailbox(field, display_name, parse_address(address, reserved=True).address)
+    except (ServiceError, headers.HeaderError) as error:
+        raise ConfigurationError(f"{setting} cannot stand in a mail's {field}; nothing was started. {error}") from error
+
+
+def _deliverable(address: str) -> str:
+    """The address as the wire needs it: ASCII before the @, A-labels behind it (A-52)."""
+    try:
+        return parse_address(address, reserved=True).address
+    except ServiceError as error:
+        enhanced = "5.6.7" if error.code == "address_not_ascii" else "5.1.3"
+        raise UnwritableError(error.code, error.message, enhanced=enhanced, phase=Phase.RCPT) from error
+
+
+def _brought_links(letter: Letter, publisher: Publisher) -> Iterator[str]:
+    """The foreign links that a mail may hold: its articles', its editor's; the publisher's site goes without saying."""
+    yield publisher.site_url
+    for article in letter.articles:
+        yield article.url
+    if letter.body is not None:
+        yield from convert(letter.body, publisher.own_hosts).links

@@ -1,0 +1,59 @@
+"""The addresses that stand in a mail: the links that act for its reader, the pages, and where machines answer to."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from service.domain.letters import Letter, Publisher
+from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """`confirm` is empty where nothing is asked."""
+
+    confirm: str
+    unsubscribe: str
+    """The page and, by POST, the one-click unsubscribe (RFC 8058); one URL for both, so that none can be missed."""
+    control: str
+    help: str
+    privacy: str
+    imprint: str
+    unsubscribe_mailbox: str
+    """A mailto URI."""
+    envelope_from: str
+    """VERP: a bounce comes back to the delivery it is about (C-01)."""
+
+
+def links_for(letter: Letter, publisher: Publisher, keys: Keys) -> Links:
+    """A test letter's links have the same shape and act for nobody: their subscriber is 0."""
+    subscriber = 0 if letter.test else letter.subscriber_id or 0
+    unsubscribe = keys.seal(
+        Token(
+            TokenKind.UNSUBSCRIBE,
+            subscriber,
+            letter.delivery_id,
+            small=letter.list_id,
+            flag=purpose_flag(letter.purpose),
+        )
+    )
+    bounce = keys.seal(Token(TokenKind.BOUNCE, letter.delivery_id))
+    url = publisher.public_url
+    confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
+    return Links(
+        confirm=confirm,
+        unsubscribe=f"{url}/u/{unsubscribe}",
+        control=f"{url}/c/{keys.seal(Token(TokenKind.CONTROL, subscriber))}",
+        help=f"{url}/help",
+        privacy=f"{url}/privacy",
+        imprint=f"{url}/imprint",
+        unsubscribe_mailbox=f"mailto:unsub+{unsubscribe}@{publisher.bounce_domain}?subject=unsubscribe",
+        envelope_from=f"b+{bounce}@{publisher.bounce_domain}",
+    )
+
+
+def host_of(url: str) -> str | None:
+    """The host that a client would connect to, in lower case; None for a URL that names none."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

@@ -1,0 +1,148 @@
+"""What the templates of a mail may name, per kind: nothing else about the reader is within their reach.
+
+A template that names more fails (StrictUndefined), so no text that a stranger typed can stand in a mail that is sent
+before the address is confirmed (E-09): `confirmation` and `already_subscribed` have no field of the reader at all.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from markupsafe import Markup
+
+from service.domain.letters import Letter, LetterArticle, Publisher
+from service.domain.words import LIST_MAIL, MailKind, Purpose
+from service.mail.links import Links, host_of
+from service.mail.markdown import convert
+from service.mail.render import day, listing
+from service.texts import Catalogue
+
+LONGEST_NAME = 60
+_LIKE_A_LINK = re.compile(r"[@/\\<>\x00-\x1f]|www\.|\.\w\w", re.IGNORECASE)
+"""A client would turn it into a link; such a "name" is not printed."""
+
+Text = Callable[..., str]
+
+
+def merge_fields(
+    letter: Letter, publisher: Publisher, links: Links, catalogue: Catalogue, now: datetime
+) -> dict[str, Any]:
+    """Raises ValueError where the letter lacks what its kind needs, MarkdownError for a campaign's body."""
+
+    def text(key: str, **values: object) -> str:
+        return catalogue.text(letter.language, key, **values)
+
+    values: dict[str, Any] = {
+        "list_name": letter.list_name,
+        "links": links,
+        "publisher": {
+            "name": publisher.name,
+            "postal_address": publisher.postal_address,
+            "contact": publisher.contact,
+            "host": urlsplit(publisher.public_url).hostname,
+        },
+    }
+    if letter.kind in LIST_MAIL:
+        values |= {
+            "sent_at": now,
+            "greeting": _greeting(letter.first_name, text),
+            "reason": _reason(letter, publisher, text),
+        }
+    match letter.kind:
+        case MailKind.CONFIRMATION:
+            values |= _confirmation(letter)
+        case MailKind.WELCOME:
+            values |= _welcome(letter, text)
+        case MailKind.DIGEST:
+            values |= _digest(letter, publisher, text)
+        case MailKind.CAMPAIGN:
+            values |= _campaign(letter, publisher, text)
+    return values
+
+
+def _greeting(first_name: str | None, text: Text) -> str:
+    name = " ".join((first_name or "").split())
+    if not name or len(name) > LONGEST_NAME or _LIKE_A_LINK.search(name):
+        return text("greeting.plain")
+    return text("greeting.named", name=name)
+
+
+def _reason(letter: Letter, publisher: Publisher, text: Text) -> str:
+    """Why the reader has this mail (A-45)."""
+    if letter.given_at is None:
+        return text("footer.test")
+    host = urlsplit(publisher.public_url).hostname
+    return text("footer.signed_up", date=day(letter.language, letter.given_at), host=host)
+
+
+def _confirmation(letter: Letter) -> dict[str, Any]:
+    if letter.signup is None or not letter.signup.purposes:
+        raise ValueError("a confirmation needs the sign-up that it asks about, and its purposes")
+    signup = letter.signup
+    return {
+        "signup": {
+            "requested_at": signup.requested_at,
+            "expires_at": signup.expires_at,
+            "purposes": _values(signup.purposes),
+        }
+    }
+
+
+def _welcome(letter: Letter, text: Text) -> dict[str, Any]:
+    asked = letter.signup.purposes if letter.signup else ()
+    purposes = asked or ((letter.purpose,) if letter.purpose else ())
+    if not purposes:
+        raise ValueError("a welcome needs the purposes that were agreed to")
+    return {"preheader": text("welcome.preheader"), "purposes": _values(purposes)}
+
+
+def _digest(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
+    if not letter.articles:
+        raise ValueError("a digest is never empty")
+    count = len(letter.articles)
+    form = "one" if count == 1 else "many"
+    topics = list(dict.fromkeys(topic for article in letter.articles for topic in article.topics))
+    about = listing(topics, text("words.and")) or letter.list_name
+    return {
+        "preheader": text(f"digest.preheader_{form}", count=count, topics=about),
+        "intro": text(f"digest.intro_{form}", count=count),
+        "articles": [_article(article, letter, publisher, text) for article in letter.articles],
+    }
+
+
+def _article(article: LetterArticle, letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
+    published = day(letter.language, article.published_at)
+    topics = listing(article.topics, text("words.and"))
+    # An image from elsewhere would tell its host who opens the mail (invariant 6).
+    own_image = article.image_url and host_of(article.image_url) in publisher.own_hosts
+    return {
+        "title": article.title,
+        "summary": article.summary,
+        "url": article.url,
+        "byline": f"{article.author} · {published}" if article.author else published,
+        "why": text("digest.why", topics=topics) if topics else text("digest.why_plain", list=letter.list_name),
+        "image_url": article.image_url if own_image else None,
+        "image_alt": article.image_alt or "",
+    }
+
+
+def _campaign(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
+    if not letter.subject or letter.body is None:
+        raise ValueError("a campaign needs a subject and a body")
+    purpose = letter.purpose or Purpose.DIGEST
+    body = convert(letter.body, publisher.own_hosts)
+    return {
+        "preheader": text(f"campaign.{purpose.value}", list=letter.list_name),
+        "campaign": {
+            "subject": letter.subject,
+            "html": Markup(body.html),  # noqa: S704 - sanitised by nh3
+            "text": body.text,
+            "has_title": body.has_title,
+        },
+    }
+
+
+def _values(purposes: Iterable[Purpose]) -> list[str]:
+    return [purpose.value for purpose in purposes]

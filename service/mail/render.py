@@ -1,0 +1,120 @@
+"""Templates into the subject, text and HTML of a mail, in the reader's language.
+
+A folder of templates/emails/ holds subject.txt, body.txt, body.mjml and sample.toml. MJML becomes HTML once per
+process, with the Jinja2 in it untouched; what varies per reader is filled in afterwards by the sandbox.
+"""
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from babel.dates import format_date, format_datetime
+from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, Template
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from mjml import mjml2html
+
+from service.domain.words import Language, MailKind
+from service.texts import Catalogue
+
+TEXT_WIDTH = 72
+_LOCALES = {Language.EN: "en_GB", Language.DE: "de_DE"}
+"""Day before month in both, as the catalogues' sentences expect."""
+_XMLNS = ' xmlns="http://www.w3.org/1999/xhtml"'
+"""HTML needs no namespace, and no mail names a host that is not ours (invariant 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What a reader sees of a mail, before it is encoded."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class Renderer:
+    """Every mail's templates, compiled. Building one raises what Jinja2 or MJML say about a faulty template."""
+
+    def __init__(self, templates: Path, catalogue: Catalogue) -> None:
+        emails = templates / "emails"
+        self._catalogue = catalogue
+        html = {kind.value: _compile_mjml(emails, kind.value) for kind in MailKind}
+        text_environment = _environment(FileSystemLoader(emails), autoescape=False)
+        html_environment = _environment(DictLoader(html), autoescape=True)
+        self._subject = {kind: text_environment.get_template(f"{kind.value}/subject.txt") for kind in MailKind}
+        self._text = {kind: text_environment.get_template(f"{kind.value}/body.txt") for kind in MailKind}
+        self._html: dict[MailKind, Template] = {kind: html_environment.get_template(kind.value) for kind in MailKind}
+
+    def render(self, kind: MailKind, language: Language, values: Mapping[str, Any]) -> Rendered:
+        """All three parts. A value that the template names and `values` lacks raises jinja2.UndefinedError."""
+        context = {
+            **values,
+            "language": language.value,
+            "t": partial(self._catalogue.text, language),
+            "day": partial(day, language),
+            "minute": partial(minute, language),
+        }
+        subject = self._subject[kind].render(context)
+        html = self._html[kind].render(context | {"subject": subject})
+        text = re.sub(r"\n{3,}", "\n\n", self._text[kind].render(context)).strip("\n") + "\n"
+        return Rendered(subject, text, html)
+
+
+def _environment(loader: FileSystemLoader | DictLoader, *, autoescape: bool) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    environment.filters["wrap"] = wrap
+    return environment
+
+
+def _compile_mjml(emails: Path, name: str) -> str:
+    def include(path: str) -> str:
+        return (emails / path).read_text(encoding="utf-8")
+
+    # No fonts: MJML would link a font host for families that it knows (design §7).
+    html = mjml2html(include(f"{name}/body.mjml"), fonts={}, include_loader=include, disable_comments=False)
+    return html.replace(_XMLNS, "")
+
+
+def wrap(text: str, width: int = TEXT_WIDTH, indent: str = "") -> str:
+    """Each line of `text` wrapped at blanks. A link is never broken: it would stop working."""
+    return "\n".join(
+        textwrap.fill(
+            line.strip(),
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in str(text).strip().splitlines()
+    )
+
+
+def listing(names: Sequence[str], conjunction: str) -> str:
+    """ "Running, Strength and Injury": as people write it."""
+    if len(names) <= 1:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} {conjunction} {names[-1]}"
+
+
+def day(language: Language, at: date) -> str:
+    return format_date(at, "d MMMM y" if language is Language.EN else "d. MMMM y", locale=_LOCALES[language])
+
+
+def minute(language: Language, at: datetime) -> str:
+    """Times in mails are UTC and say so: Milepost does not know where a reader lives."""
+    pattern = "d MMMM y, HH:mm 'UTC'" if language is Language.EN else "d. MMMM y, HH:mm 'Uhr UTC'"
+    return format_datetime(at, pattern, tzinfo=UTC, locale=_LOCALES[language])
