@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from service import settings as settings_module
 from service import telemetry
+from service.content.fetch import Fetcher
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys
 from service.mail.writer import Writer
@@ -38,6 +39,7 @@ class Container:
     keys: Keys
     publisher: Publisher
     writer: Writer
+    fetcher: Fetcher
 
 
 def build_container(settings: Settings | None = None, *, process: str = "milepost") -> Container:
@@ -58,6 +60,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         keys=keys,
         publisher=publisher,
         writer=Writer(publisher, keys),
+        fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
     )
 
 
