@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.domain.tokens import Token
-from service.domain.words import Purpose, SignupState, SuppressionReason
+from service.domain.words import Language, Purpose, SignupState, SuppressionReason
 
 DAY_LIMIT, DAY = 1, timedelta(hours=24)
 MONTH_LIMIT, MONTH = 3, timedelta(days=30)
@@ -23,7 +23,7 @@ class Freshness(StrEnum):
     MISSING = "missing"
     """No token, or one that we did not make: a form on the publisher's own page, or a robot."""
     STALE = "stale"
-    """Too old, or for another version of the form: other words may have been shown."""
+    """Too old, or for another version or language of the form: other words were shown."""
     TOO_FAST = "too_fast"
 
 
@@ -36,13 +36,14 @@ class MailsSent:
 
 
 def check_form_token(
-    token: Token | None, *, form_id: int, now: datetime, min_seconds: float, lifetime: timedelta
+    token: Token | None, *, form_id: int, language: Language, now: datetime, min_seconds: float, lifetime: timedelta
 ) -> Freshness:
-    """Whether a person can have filled in this form just now (E-06)."""
+    """Whether a person can have filled in this form, in this language, just now (E-06)."""
     if token is None:
         return Freshness.MISSING
     age = now.timestamp() - token.second / 1000
-    if token.first != form_id or age < 0 or age > lifetime.total_seconds():
+    other_words = token.first != form_id or token.small != list(Language).index(language)
+    if other_words or age < 0 or age > lifetime.total_seconds():
         return Freshness.STALE
     if age < seconds_to_wait(shown_again=token.flag == 1, min_seconds=min_seconds):
         return Freshness.TOO_FAST

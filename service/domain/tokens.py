@@ -37,7 +37,8 @@ class TokenKind(StrEnum):
     BOUNCE = "bounce"
     """first = delivery: the envelope sender (VERP)."""
     FORM = "form"
-    """first = form, second = issued at (Unix milliseconds), flag = 1 if shown again after a first POST."""
+    """first = form, second = issued at (Unix milliseconds), small = its language's place in `Language`, flag = 1 if
+    shown again after a first POST."""
 
 
 @dataclass(frozen=True, slots=True)

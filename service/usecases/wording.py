@@ -1,6 +1,8 @@
 """The words that readers agree to: published as versions, read for a form, written out for the publisher's own site."""
 
 import tomllib
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,6 +18,9 @@ from service.texts import Catalogue, templates_dir
 
 FORM, FORM_ONE_BOX = "hub", "hub-one-box"
 """The forms of templates/wording/forms.toml: everything asked, and a single box."""
+
+LARGEST_ID = 2**63 - 1
+"""Of a bigint; a larger number in an address is nobody's id, not an error of the database."""
 
 
 def publish(tx: Transaction, publisher: Publisher) -> None:
@@ -73,6 +78,29 @@ def get_form(tx: Transaction, slug: str, language: Language) -> FormView:
         asks_first_name=form.definition["first_name"],
         notice_id=form.definition["notices"][language.value],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeView:
+    id: int
+    language: Language
+    body: str
+    """Markdown."""
+    published_at: datetime
+    in_force: bool
+
+
+def get_notice(tx: Transaction, language: Language, notice_id: int | None = None) -> NoticeView | None:
+    """The privacy notice with this id, whatever its language, or the one in force in `language`."""
+    if notice_id is not None and notice_id > LARGEST_ID:
+        return None
+    notice = (
+        wordings.find_notice_in_force(tx, language) if notice_id is None else wordings.find_notice(tx, notice_id)
+    )
+    if notice is None:
+        return None
+    in_force = wordings.find_notice_in_force(tx, notice.language)
+    return NoticeView(notice.id, notice.language, notice.body, notice.published_at, notice == in_force)
 
 
 def render_snippet(publisher: Publisher, form: FormView, page_url: str = "") -> str:

@@ -1,0 +1,48 @@
+"""The web application: readers' pages, the operators' API, health. Built once per process by the container."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from service.bootstrap import Container, build_container
+from service.usecases import wording
+from service.web import errors, health
+from service.web.api.routes import router as api
+from service.web.body_limit import BodyLimit
+from service.web.cors import OwnOriginsOnly
+from service.web.limits import NetworkLimit
+from service.web.mail_domains import DnsMailDomains, MailDomains
+from service.web.pages import Pages
+from service.web.public import routes as public
+from service.web.security_headers import SecurityHeaders
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(container: Container, mail_domains: MailDomains | None = None) -> FastAPI:
+    """The application. `mail_domains` answers whether a domain takes mail; DNS by default, where settings ask for it."""
+    settings = container.settings
+    app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.container = container
+    app.state.pages = Pages(container)
+    app.state.network_limit = NetworkLimit(settings.redis_url, settings.signup_network_per_hour, container.keys)
+    app.state.mail_domains = (mail_domains or DnsMailDomains()) if settings.signup_check_dns else None
+    app.include_router(api)
+    app.include_router(health.router)
+    app.include_router(public.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    errors.install(app)
+    # Added last runs first: headers stand on every answer, also on one that refuses a body.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(OwnOriginsOnly, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders, https=settings.public_url.startswith("https://"))
+    return app
+
+
+def from_environment() -> FastAPI:
+    """What the web server starts (`service.web.app:from_environment`, a factory). Raises ConfigurationError."""
+    container = build_container(process="web")
+    with container.transaction() as tx:
+        wording.publish(tx, container.publisher)
+    return create_app(container)
