@@ -15,9 +15,12 @@ from service.domain.words import DeliveryStatus, Language, Purpose
 if TYPE_CHECKING:
     from service.store.transaction import Transaction
 
+LARGEST_ID = 2**63 - 1
 app = typer.Typer(help="Messages that an operator writes.", no_args_is_help=True)
 
-CampaignId = Annotated[int, typer.Argument(metavar="ID", help="The campaign's number.", show_default=False)]
+CampaignId = Annotated[
+    int, typer.Argument(min=1, max=LARGEST_ID, metavar="ID", help="The campaign's number.", show_default=False)
+]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the report until it is finished.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the report.")]
 
@@ -92,11 +95,11 @@ def list_(
 @app.command()
 def show(campaign_id: CampaignId, json: Json = False) -> None:
     """Show what a campaign says, and its report."""
-    from service.store.campaigns import get_campaign
+    from service.store.campaigns import lock_campaign
 
     with opened() as container:
         with container.transaction() as tx:
-            campaign = get_campaign(tx, campaign_id)
+            campaign = lock_campaign(tx, campaign_id)  # the only read of a campaign's text; let go at once
         report = following.get_report(container, campaign_id)
     if not json and campaign.subject is not None:
         say(f"Subject: {campaign.subject}\n\n{campaign.body}\n")

@@ -1,12 +1,15 @@
 """`milepost content …`: where training articles come from."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.console import Json, say, show_json, show_table
+from service.cli.console import ExitCode, Json, note, say, show_json, show_table
 from service.cli.opening import opened
 from service.domain.words import Language
+
+if TYPE_CHECKING:
+    from service.usecases.pulling import PullResult
 
 app = typer.Typer(help="Feeds that articles are read from.", no_args_is_help=True)
 
@@ -22,6 +25,25 @@ def pull(
         results = pull_sources(container.transaction, container.fetcher, slug=source)
     if json:
         show_json(results)
+    else:
+        _show_results(results)
+    if any(result.error for result in results):
+        raise typer.Exit(ExitCode.UNFINISHED)
+
+
+def _show_results(results: "list[PullResult]") -> None:
+    show_table(
+        ("source", "new", "updated", "unchanged", "skipped"),
+        ((r.source, r.new, r.updated, r.unchanged, len(r.skipped)) for r in results if not r.error),
+        empty="Nothing was read.",
+    )
+    for result in results:
+        if result.error:
+            note(f"{result.source}: {result.error}")
+        for item in result.skipped:
+            note(f"{result.source}: skipped {item.item}: {item.reason}")
+        if result.unmapped:
+            note(f"{result.source}: no topic for {', '.join(result.unmapped)}; see `milepost content add --topic`.")
 
 
 @app.command()
@@ -58,10 +80,9 @@ def add(
     """Add an RSS or Atom feed. It is read with the next `milepost content pull` or by the timetable."""
     from service.usecases.pulling import add_source
 
+    topic_map = _topic_map(topic or [])
     with opened() as container, container.transaction() as tx:
-        add_source(
-            tx, slug=slug, list_slug=list_slug, location=location, language=language, topic_map=_topic_map(topic or [])
-        )
+        add_source(tx, slug=slug, list_slug=list_slug, location=location, language=language, topic_map=topic_map)
     if json:
         show_json({"slug": slug, "location": location})
     else:

@@ -61,7 +61,12 @@ def runs(
 
     with opened() as container, container.transaction() as tx:
         found = list_runs(tx, slug, limit)
+    rows = [{"run_id": run.id, "cutoff_at": run.cutoff_at, "created_at": run.created_at} for run in found]
     if json:
-        show_json(found)
+        show_json(rows)
     else:
-        show_table(("run",), ((run,) for run in found), empty=f"The digest {slug} has not been run yet.")
+        show_table(
+            ("run", "articles until", "started"),
+            (tuple(row.values()) for row in rows),
+            empty=f"The digest {slug} has not been run yet. `milepost digest send {slug}` runs it.",
+        )

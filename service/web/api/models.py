@@ -1,0 +1,142 @@
+"""What the API takes and gives, as the OpenAPI document shows it. Unknown fields are refused."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.domain.campaigns import Resolution
+from service.domain.words import CampaignStatus, DeliveryStatus, Language, Purpose, SkipReason
+
+LARGEST_ID = 2**63 - 1
+
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+Slug = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+
+
+def _one_line(text: str) -> str:
+    # CR, LF, NUL and U+2028 could break a header or a log (A-16); nothing of a name or subject needs them.
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _text(text: str) -> str:
+    if any(unicodedata.category(c) == "Cc" and c not in "\r\n\t" for c in text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class NewCampaign(_Given):
+    list: Annotated[Line, Field(min_length=1, max_length=64, examples=["hub"])]
+    """The list's slug."""
+    purpose: Annotated[Purpose, Field(examples=["offers"])]
+    subject: Annotated[Line, Field(min_length=1, max_length=250, examples=["New shoes for cold days"])]
+    body: Annotated[
+        str, AfterValidator(_text), Field(min_length=1, max_length=200_000, examples=["# Warm feet\n\nA short note."])
+    ]
+    """Markdown."""
+    name: Annotated[Line | None, Field(max_length=250, examples=["Winter offers"])] = None
+    """For reports; the subject if left out."""
+
+
+class TestMail(_Given):
+    __test__ = False  # not a test class, whatever it is called
+    address: Annotated[Line, Field(min_length=3, max_length=320, examples=["ada@fjellsko.example"])]
+    language: Language = Language.EN
+
+
+class Reason(_Given):
+    reason: Annotated[Line | None, Field(max_length=500, examples=["wrong subject"])] = None
+
+
+class Decision(_Given):
+    decision: Annotated[Resolution, Field(examples=["close"])]
+    """`resend` risks a second copy, `close` that some never arrived."""
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class CampaignOut(_Shown):
+    """One campaign as it stands: every planned recipient is in exactly one bucket."""
+
+    id: Annotated[int, Field(examples=[7])]
+    name: str
+    kind: Annotated[str, Field(examples=["campaign", "digest"])]
+    list_slug: str
+    purpose: Purpose
+    status: CampaignStatus
+    reason: str | None
+    changed_by: str
+    audience: int
+    buckets: dict[DeliveryStatus, int]
+    skipped: dict[SkipReason, int]
+    attempts: int
+    oldest_due_at: datetime | None
+    lost_leases: int
+    created_at: datetime
+    ordered_at: datetime | None
+    planned_at: datetime | None
+    finished_at: datetime | None
+
+
+class Campaigns(BaseModel):
+    campaigns: list[CampaignOut]
+
+
+class RunStarted(BaseModel):
+    run_id: Annotated[int, Field(examples=[3])]
+    campaign_id: Annotated[int, Field(examples=[7])]
+
+
+class TestQueued(BaseModel):
+    __test__ = False
+    campaign_id: int
+    delivery_id: int
+
+
+class Resolved(BaseModel):
+    resolved: int
+    """How many were uncertain."""
+    campaign: CampaignOut
+
+
+class SourceOut(_Shown):
+    slug: str
+    location: str
+    language: Language | None
+    pulled_at: datetime | None
+    error: str | None
+    failed_at: datetime | None
+
+
+class Sources(BaseModel):
+    sources: list[SourceOut]
+
+
+class PullHinted(BaseModel):
+    hinted: bool = True
+    """The worker of the lane `inbound` reads the sources now; GET /content/sources shows what came of it."""
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457. `code` is stable; `detail` is for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    errors: list[dict[str, Any]] | None = None

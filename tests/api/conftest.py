@@ -1,0 +1,85 @@
+"""The API as the web serves it, over ASGI, on a real database; everything a test does is rolled back."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from service.bootstrap import Container, build_container
+from service.store.transaction import TransactionFactory
+from service.usecases.access import create_token
+from service.web.api.routes import router
+from tests.conftest import FrozenClock, HintList, SettingsMaker
+
+
+class Client:
+    """Speaks HTTP to the application without a socket, one request at a time."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self.headers: dict[str, str] = {}
+
+    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = self.headers | (more.pop("headers", None) or {})
+
+        async def speak() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return asyncio.run(speak())
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.request("GET", path, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return self.request("POST", path, **more)
+
+
+@pytest.fixture
+def container(
+    make_settings: SettingsMaker, transaction: TransactionFactory, clock: FrozenClock, queue: HintList
+) -> Iterator[Container]:
+    built = build_container(make_settings())
+    yield replace(built, transaction=transaction, clock=clock, queue=queue)
+    built.engine.dispose()
+
+
+@pytest.fixture
+def stranger(container: Container) -> Client:
+    """A client without a token."""
+    app = FastAPI(openapi_url=None)
+    app.state.container = container
+    app.include_router(router)
+    return Client(app)
+
+
+@pytest.fixture
+def client(stranger: Client, transaction: TransactionFactory) -> Client:
+    """A client with the token named "timetable"."""
+    with transaction() as tx:
+        created = create_token(tx, "timetable")
+    stranger.headers["Authorization"] = f"Bearer {created.token}"
+    return stranger
+
+
+Refusal = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def refusal() -> Refusal:
+    """Check that an answer is a problem and return it."""
+
+    def check(response: Any, status: int, code: str) -> dict[str, Any]:
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        body: dict[str, Any] = response.json()
+        assert (body["status"], body["code"]) == (status, code)
+        assert "nothing was" in body["detail"].lower()
+        return body
+
+    return check
