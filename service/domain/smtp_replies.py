@@ -43,7 +43,12 @@ SESSION = frozenset({Phase.CONNECT, Phase.TLS, Phase.EHLO, Phase.AUTH})
 """Nobody's message has been mentioned yet, so a failure here is nobody's but the relay's."""
 
 NOT_LET_IN = frozenset({421, 530, 534, 535, 538})
-"""RFC 5321 §3.8: 421 closes the channel. RFC 4954 §6: the others say that we are not, or not well enough, authenticated."""
+"""RFC 5321 §3.8: 421 closes the channel. RFC 4954 §6: with the others we are not, or not well enough, authenticated."""
+
+ACCEPTS, REFUSES = 2, 5
+"""RFC 5321 §4.2.1: the first digit of a reply."""
+
+MAILBOX_OR_TOO_MANY = 552
 
 DEAD_ADDRESS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6"})
 """RFC 3463 §3.2: no such mailbox, no such system, bad syntax, mailbox moved."""
@@ -71,12 +76,12 @@ def decide_fate(outcome: Outcome) -> Verdict:
     if code is None:
         # Before the final dot the relay cannot have taken the message; after it, nobody knows (A-46).
         return Verdict(Fate.UNKNOWN if phase is Phase.EOM else Fate.RETRY, Scope.MESSAGE)
-    if phase is Phase.EOM and 200 <= code < 300:
+    if phase is Phase.EOM and code // 100 == ACCEPTS:
         return Verdict(Fate.ACCEPTED, Scope.MESSAGE)
     scope = _scope(outcome)
-    if code == 552 and outcome.enhanced is None:
+    if code == MAILBOX_OR_TOO_MANY and outcome.enhanced is None:
         return Verdict(Fate.RETRY, scope)  # RFC 5321 §4.5.3.1.10: a bare 552 is to be treated as temporary
-    if 500 <= code < 600:
+    if code // 100 == REFUSES:
         return Verdict(Fate.GIVE_UP, scope, _is_dead(outcome))  # C-08: never again
     return Verdict(Fate.RETRY, scope)  # 4xx, and whatever is no answer to what we said
 
@@ -100,6 +105,6 @@ def _is_dead(outcome: Outcome) -> bool:
 
 
 def _relaying_denied(outcome: Outcome) -> bool:
-    if outcome.code is None or outcome.code < 500:
+    if outcome.code is None or outcome.code // 100 != REFUSES:
         return False
     return outcome.enhanced == "5.7.8" or bool(_RELAYING.search(outcome.text))

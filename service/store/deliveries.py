@@ -1,9 +1,12 @@
-"""Deliveries: one row per recipient, claimed, given back and recorded in sets."""
+"""Deliveries: one row per recipient, planned in one statement, found again by their state."""
 
-from service.domain.letters import Letter
-from service.domain.words import DeliveryStatus, Lane, MailKind, Purpose
+from collections.abc import Sequence
+
+from sqlalchemy import text
+
+from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose
 from service.ports import Hint
-from service.store.schema import Delivery
+from service.store.schema import Campaign, Delivery, Revision
 from service.store.transaction import Transaction
 
 
@@ -17,23 +20,161 @@ def add_interactive(
     signup_id: int | None = None,
 ) -> int:
     """Queue one mail to one subscriber, due now, and hint the interactive lane. Returns the delivery's id."""
-    delivery = Delivery(
-        lane=Lane.INTERACTIVE,
-        kind=kind,
-        subscriber_id=subscriber_id,
-        list_id=list_id,
-        purpose=purpose,
-        signup_id=signup_id,
-        status=DeliveryStatus.QUEUED,
-        due_at=tx.now,
-        created_at=tx.now,
+    return _add(tx, kind=kind, subscriber_id=subscriber_id, list_id=list_id, purpose=purpose, signup_id=signup_id)
+
+
+def add_test(tx: Transaction, campaign: Campaign, revision: Revision, *, address: str, language: Language) -> int:
+    """Queue a test of this revision; not a delivery of the campaign, so it takes no reader's place."""
+    return _add(
+        tx,
+        kind=MailKind.CAMPAIGN,
+        test_address=address,
+        test_language=language,
+        list_id=campaign.list_id,
+        purpose=campaign.purpose,
+        revision_id=revision.id,
     )
+
+
+def _add(tx: Transaction, **values: object) -> int:
+    delivery = Delivery(lane=Lane.INTERACTIVE, status=DeliveryStatus.QUEUED, due_at=tx.now, created_at=tx.now, **values)
     tx.session.add(delivery)
     tx.session.flush()
     tx.hint(Hint.SEND_DUE, Lane.INTERACTIVE)
     return delivery.id
 
 
-def read_letters(tx: Transaction, delivery_ids: list[int]) -> list[Letter]:
-    """What each mail says, in the order of the ids."""
-    raise NotImplementedError
+def plan_audience(tx: Transaction, campaign: Campaign) -> int:
+    """Queue one delivery for everybody whose consent for the campaign's list and purpose is in force.
+
+    Who is suppressed or pauses gets a row that says so: the buckets add up to the audience. One statement, and
+    repeating it adds nobody twice (invariant 4). Returns how many rows were added.
+    """
+    added = tx.session.execute(
+        text(
+            """
+            INSERT INTO deliveries (lane, kind, subscriber_id, list_id, purpose, campaign_id, revision_id,
+                                    status, skip_reason, due_at, created_at, finished_at)
+            SELECT 'bulk', 'campaign', a.subscriber_id, a.list_id, a.purpose, :campaign, :revision,
+                   CASE WHEN a.reason IS NULL THEN 'queued' ELSE 'skipped' END, a.reason,
+                   :now, :now, CASE WHEN a.reason IS NOT NULL THEN CAST(:now AS timestamptz) END
+            FROM (
+                SELECT b.subscriber_id, b.list_id, b.purpose,
+                       CASE WHEN EXISTS (SELECT 1 FROM suppressions x
+                                         WHERE x.address_hmac = s.address_hmac AND x.lifted_at IS NULL
+                                           AND (x.list_id IS NULL OR x.list_id = b.list_id)) THEN 'suppressed'
+                            WHEN s.paused_until > :now THEN 'paused' END AS reason
+                FROM subscriptions b JOIN subscribers s ON s.id = b.subscriber_id
+                WHERE b.list_id = :list AND b.purpose = :purpose AND b.state = 'active'
+            ) a
+            ORDER BY a.subscriber_id
+            ON CONFLICT (campaign_id, subscriber_id) DO NOTHING
+            """
+        ),
+        {
+            "campaign": campaign.id,
+            "revision": campaign.revision_id,
+            "list": campaign.list_id,
+            "purpose": campaign.purpose,
+            "now": tx.now,
+        },
+        execution_options={"preserve_rowcount": True},
+    )
+    return int(added.rowcount)  # type: ignore[attr-defined]
+
+
+def cancel_queued(tx: Transaction, campaign_id: int | None = None) -> list[int]:
+    """Cancel what has not left of one cancelled campaign, or of all (what was on its way when it was cancelled)."""
+    return list(
+        tx.session.scalars(
+            text(
+                """
+                UPDATE deliveries d SET status = 'cancelled', finished_at = :now
+                FROM campaigns c
+                WHERE c.id = d.campaign_id AND c.status = 'cancelled' AND d.status = 'queued'
+                  AND (CAST(:campaign AS bigint) IS NULL OR c.id = :campaign)
+                RETURNING d.id
+                """
+            ),
+            {"campaign": campaign_id, "now": tx.now},
+        )
+    )
+
+
+def requeue_uncertain(tx: Transaction, campaign_id: int) -> list[int]:
+    """Due again now, with the same Message-ID, which lets a mailbox recognise a second copy (A-11)."""
+    return list(
+        tx.session.scalars(
+            text(
+                "UPDATE deliveries SET status = 'queued', due_at = :now "
+                "WHERE campaign_id = :campaign AND status = 'uncertain' RETURNING id"
+            ),
+            {"campaign": campaign_id, "now": tx.now},
+        )
+    )
+
+
+def close_uncertain(tx: Transaction, campaign_id: int, *, by: str) -> list[int]:
+    """Failed, as far as anybody knows; the last attempt says who decided that."""
+    return list(
+        tx.session.scalars(
+            text(
+                """
+                WITH closed AS (
+                    UPDATE deliveries SET status = 'failed', finished_at = :now
+                    WHERE campaign_id = :campaign AND status = 'uncertain' RETURNING id
+                ), noted AS (
+                    INSERT INTO attempts (delivery_id, at, phase, text, fate, scope, relay)
+                    SELECT id, :now, 'eom', :text, 'give_up', 'message', 'milepost' FROM closed
+                )
+                SELECT id FROM closed
+                """
+            ),
+            {
+                "campaign": campaign_id,
+                "now": tx.now,
+                "text": f"Closed by {by}: whether the relay took it was never known, and it is not sent again.",
+            },
+        )
+    )
+
+
+def give_articles_back(tx: Transaction, delivery_ids: Sequence[int]) -> None:
+    """Articles of list mail that certainly did not leave may be mailed again, by a later issue.
+
+    What may have arrived keeps its articles for ever: never twice comes before never missed (invariant 7).
+    """
+    if delivery_ids:
+        tx.session.execute(
+            text(
+                """
+                DELETE FROM mailed_articles m USING deliveries d
+                WHERE d.id = m.delivery_id AND d.id = ANY(:ids) AND d.status IN ('failed', 'skipped', 'cancelled')
+                  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.delivery_id = d.id AND a.fate = 'unknown')
+                """
+            ),
+            {"ids": list(delivery_ids)},
+        )
+
+
+def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
+    """Lanes with due mail that no worker is busy with. A busy worker comes back by itself, so hints do not pile up."""
+    return [
+        Lane(lane)
+        for lane in tx.session.scalars(
+            text(
+                """
+                SELECT l.lane FROM (VALUES ('interactive'), ('bulk')) AS l(lane)
+                WHERE NOT EXISTS (SELECT 1 FROM deliveries d
+                                  WHERE d.status = 'sending' AND d.lease_until > :now AND d.lane = l.lane)
+                  AND (l.lane = 'interactive' AND EXISTS (
+                           SELECT 1 FROM deliveries d
+                           WHERE d.lane = 'interactive' AND d.status = 'queued' AND d.due_at <= :now)
+                       OR l.lane = 'bulk' AND EXISTS (
+                           SELECT 1 FROM campaigns c JOIN deliveries d ON d.campaign_id = c.id
+                           WHERE c.status = 'sending' AND d.lane = 'bulk' AND d.status = 'queued' AND d.due_at <= :now))
+                """
+            ),
+            {"now": tx.now},
+        )
+    ]

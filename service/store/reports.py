@@ -1,4 +1,4 @@
-"""Numbers for operators. Every planned recipient is in exactly one bucket, so buckets sum to the audience (invariant 8)."""
+"""Numbers for operators. Every planned recipient is in one bucket, so buckets sum to the audience (invariant 8)."""
 
 from dataclasses import dataclass
 from datetime import datetime

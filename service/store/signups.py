@@ -120,3 +120,9 @@ def mark_expired(tx: Transaction) -> int:
         .returning(Signup.id)
     )
     return len(tx.session.scalars(expired).all())
+
+
+def has_received(tx: Transaction, before: datetime) -> bool:
+    """Whether a sign-up from before this time is still undecided; for the sweep."""
+    oldest = select(Signup.id).where(Signup.state == SignupState.RECEIVED, Signup.created_at < before).limit(1)
+    return tx.session.scalar(oldest) is not None

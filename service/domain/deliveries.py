@@ -1,0 +1,143 @@
+"""When a delivery is tried again, what state follows from a fate, and how long a claim may last.
+
+The constants are the product's promises about time; each says why it is what it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from service.domain.outcomes import Outcome, Phase
+from service.domain.smtp_replies import Fate, Verdict
+from service.domain.words import DeliveryStatus, Lane
+
+LEASE = timedelta(seconds=60)
+"""How long a claim is its worker's alone: far more than a batch takes. Whoever has not answered by then is lost."""
+
+LEASE_MARGIN = timedelta(seconds=5)
+"""No message is started this close to the lease's end (design §4)."""
+
+START_WITHIN = timedelta(seconds=3)
+"""What has not started by then is given back, so that an unsubscribe is honoured within 5 s (invariant 2)."""
+
+BATCH_WORK = timedelta(seconds=2)
+"""A claim holds about this much work at the measured rate (invariant 2)."""
+
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 500
+"""Nothing is known of the relay at first; 500 keep statements and the loss of a host small."""
+
+TURN = timedelta(seconds=60)
+"""A worker looks at its queue again after so long, so that it can be stopped and other hints are heard."""
+
+BEAT_EVERY = timedelta(seconds=4)
+"""Heartbeats; the promise is at least every 5 s."""
+
+PRESUMED_DEAD = timedelta(seconds=60)
+"""A worker whose heart has not beaten for so long no longer holds interactive mail."""
+
+FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=15), timedelta(hours=4)
+GIVE_UP_AFTER = timedelta(days=4)
+"""C-10, RFC 5321 §4.5.4.1: 15 min fits greylisting; give up after 4 to 5 days."""
+
+JITTER = 0.1
+"""C-10: ±10 %, so that what failed together does not come back together."""
+
+FIRST_REPEAT = timedelta(seconds=30)
+"""After an unknown outcome of a confirmation: somebody is waiting for it, and nothing says that the relay is busy."""
+
+FIRST_HOLD, LONGEST_HOLD = timedelta(seconds=5), timedelta(minutes=5)
+"""How long a worker leaves an unusable relay alone: a restart is seen soon, an outage is not hammered (C-11)."""
+
+
+def retry_delay(attempts: int, *, first: timedelta = FIRST_RETRY, jitter: float = 0.0) -> timedelta | None:
+    """How long after the attempt numbered `attempts` (1 for the first) the next one is due; None: give up.
+
+    `jitter` is drawn by the caller from -1 … 1. The schedule itself adds up to GIVE_UP_AFTER, so time during which a
+    campaign was paused or the relay could not be used counts against nobody.
+    """
+    tried_for = sum((_step(number, FIRST_RETRY) for number in range(1, attempts + 1)), timedelta())
+    if tried_for > GIVE_UP_AFTER:
+        return None
+    return _step(attempts, first) * (1 + JITTER * jitter)
+
+
+def _step(attempt: int, first: timedelta) -> timedelta:
+    return min(first * (1 << min(attempt - 1, 16)), LONGEST_RETRY)
+
+
+def next_batch(sent: int, seconds: float) -> int:
+    """How many deliveries to claim after `sent` were sent in `seconds`: BATCH_WORK at that rate, within bounds."""
+    if sent <= 0 or seconds <= 0:
+        return FIRST_BATCH
+    return max(SMALLEST_BATCH, min(LARGEST_BATCH, int(sent / seconds * BATCH_WORK.total_seconds())))
+
+
+def next_hold(previous: timedelta | None) -> timedelta:
+    """How long to leave the relay alone after one more failure of it in a row."""
+    return FIRST_HOLD if previous is None else min(previous * 2, LONGEST_HOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is written about a delivery after an attempt."""
+
+    outcome: Outcome
+    verdict: Verdict
+    status: DeliveryStatus
+    wait: timedelta
+    """From now until it is due again; meaningful for QUEUED only."""
+    counted: bool
+    """Whether the attempt is the delivery's own (C-11)."""
+
+
+def decide_result(
+    outcome: Outcome, verdict: Verdict, *, lane: Lane, attempts: int, jitter: float, hold: timedelta = timedelta()
+) -> Result:
+    """What follows for a delivery that had `attempts` counted attempts before this outcome.
+
+    An unknown outcome is repeated where a second copy is better than none (a confirmation that somebody waits for),
+    and left to a person where it is not (invariant 4). `hold`: how long the relay is left alone.
+    """
+    tried = attempts + 1
+    status, wait, counted = DeliveryStatus.QUEUED, timedelta(), True
+    match verdict.fate:
+        case Fate.ACCEPTED:
+            status = DeliveryStatus.ACCEPTED
+        case Fate.GIVE_UP:
+            status = DeliveryStatus.FAILED
+        case Fate.GIVE_BACK:
+            wait, counted = hold, False
+        case Fate.UNKNOWN if lane is not Lane.INTERACTIVE:
+            status = DeliveryStatus.UNCERTAIN
+        case Fate.UNKNOWN | Fate.RETRY:
+            first = FIRST_RETRY if verdict.fate is Fate.RETRY else FIRST_REPEAT
+            delay = retry_delay(tried, first=first, jitter=jitter)
+            status = DeliveryStatus.FAILED if delay is None else DeliveryStatus.QUEUED
+            wait = delay or timedelta()
+    return Result(outcome, verdict, status, wait, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a journal says about the deliveries that its worker held."""
+
+    started: frozenset[int]
+    """About to be, or already, on the wire."""
+    outcomes: Mapping[int, Outcome]
+    complete: bool
+    """False if something may have been on the wire that is not noted: the machine itself went down, or the file is
+    damaged."""
+
+
+def decide_after_death(delivery_id: int, notes: Notes) -> Outcome | None:
+    """The outcome of a delivery whose worker did not live to record it; None: it was certainly not on the wire."""
+    if delivery_id in notes.outcomes:
+        return notes.outcomes[delivery_id]
+    if delivery_id in notes.started or not notes.complete:
+        return lost_answer(delivery_id, "The worker died before the relay's answer was read; nobody knows it.")
+    return None
+
+
+def lost_answer(delivery_id: int, text: str) -> Outcome:
+    """The message may have been on the wire, and its answer will never be known (A-46)."""
+    return Outcome(delivery_id, Phase.EOM, None, None, text, "milepost")

@@ -1,0 +1,139 @@
+"""The journal: which messages this process has put on the wire, in a file that outlives it (design §4).
+
+One file per worker process, locked (flock) for as long as the process lives, so whoever gets the lock knows that its
+writer is dead. Lines are written with one unbuffered write each; the kernel keeps them when the process is killed. They
+are not synced to disk, so a journal from before a restart of the machine is not believed where it is silent: its synced
+header names the boot.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from uuid import UUID
+
+from service.domain.deliveries import Notes
+from service.domain.outcomes import Outcome, Phase
+
+SUFFIX = ".journal"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class FileJournal:
+    """The journal of a living worker process. The port `Journal`, and what settling needs."""
+
+    def __init__(self, directory: Path, worker_id: UUID) -> None:
+        """Create the file, locked. Raises OSError when `directory` cannot be written."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.worker_id = worker_id
+        self._path = directory / f"{worker_id}{SUFFIX}"
+        header = _line({"worker": str(worker_id), "boot": _boot()})
+        unborn = self._path.with_suffix(".new")
+        self._file = os.open(unborn, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # Locked before it has its name: nobody can take a journal that is being born for a dead one's.
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._header = self._size = os.write(self._file, header)
+        os.fsync(self._file)
+        unborn.rename(self._path)
+        _sync_directory(directory)
+
+    def started(self, delivery_id: int) -> None:
+        self._append(_line({"started": delivery_id}))
+
+    def answered(self, outcome: Outcome) -> None:
+        self._append(_line({"answered": asdict(outcome)}))
+
+    def read(self) -> Notes:
+        return _parse(os.pread(self._file, self._size, 0))
+
+    def clear(self) -> None:
+        """Forget everything noted. Only after it has been committed to the database, and before the next claim."""
+        os.ftruncate(self._file, self._header)
+        self._size = self._header
+
+    def remove(self) -> None:
+        """The worker holds nothing any more: delete the file and let go of the lock."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def _append(self, line: bytes) -> None:
+        written = os.write(self._file, line)
+        if written != len(line):
+            os.ftruncate(self._file, self._size)
+            raise OSError(errno.ENOSPC, "The journal could not be written; the message was not sent", str(self._path))
+        self._size += written
+
+
+class DeadJournal:
+    """The journal of a process that has died; ours to settle while the lock is held."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self.worker_id = UUID(path.stem)
+        self._path = path
+        self._file = file
+
+    def read(self) -> Notes:
+        return _parse(os.pread(self._file, os.fstat(self._file).st_size, 0))
+
+    def remove(self) -> None:
+        """Only after what it says has been committed to the database."""
+        self._path.unlink(missing_ok=True)
+
+
+def dead_journals(directory: Path) -> Iterator[DeadJournal]:
+    """The journals in `directory` whose processes are gone, each locked while the caller looks at it."""
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # settled by somebody else in this moment
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield DeadJournal(path, file)
+        except BlockingIOError:
+            continue  # its process lives
+        finally:
+            os.close(file)
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _parse(content: bytes) -> Notes:
+    lines = content.split(b"\n")[:-1]  # what follows the last line end was being written when the process died
+    started: set[int] = set()
+    outcomes: dict[int, Outcome] = {}
+    complete = False
+    for number, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return Notes(frozenset(started), outcomes, complete=False)
+        if number == 0:
+            complete = entry.get("boot") == _boot()
+        elif "started" in entry:
+            started.add(entry["started"])
+        else:
+            outcome = Outcome(**entry["answered"] | {"phase": Phase(entry["answered"]["phase"])})
+            outcomes[outcome.delivery_id] = outcome
+    return Notes(frozenset(started), outcomes, complete=complete)
+
+
+def _boot() -> str:
+    """Another value after every start of the machine; empty where the system has no such thing."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

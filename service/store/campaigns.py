@@ -1,0 +1,124 @@
+"""Campaigns and their frozen revisions: rows, locks, and which of them has work."""
+
+from datetime import datetime
+from hashlib import sha256
+
+from sqlalchemy import select, text
+
+from service.domain.campaigns import Act, move
+from service.domain.words import CampaignStatus, Purpose
+from service.errors import Kind, ServiceError
+from service.store.schema import Campaign, Revision
+from service.store.transaction import Transaction
+
+
+def add_campaign(
+    tx: Transaction, *, list_id: int, purpose: Purpose, name: str, subject: str, body: str, by: str
+) -> int:
+    campaign = Campaign(
+        list_id=list_id,
+        purpose=purpose,
+        name=name,
+        status=CampaignStatus.DRAFT,
+        subject=subject,
+        body=body,
+        changed_by=by,
+        created_at=tx.now,
+    )
+    tx.session.add(campaign)
+    tx.session.flush()
+    return campaign.id
+
+
+def lock_campaign(tx: Transaction, campaign_id: int) -> Campaign:
+    """The campaign, locked until the end of the transaction. Raises ServiceError (NOT_FOUND)."""
+    campaign = tx.session.get(Campaign, campaign_id, with_for_update=True, populate_existing=True)
+    if campaign is None:
+        raise ServiceError(
+            Kind.NOT_FOUND,
+            "campaign_unknown",
+            f"There is no campaign {campaign_id}; nothing was done. `milepost campaign list` shows them.",
+        )
+    return campaign
+
+
+def move_campaign(tx: Transaction, campaign: Campaign, act: Act, *, by: str, reason: str | None = None) -> None:
+    """Move a locked campaign, or raise ServiceError (CONFLICT). `by` and `reason` stay with it for the report."""
+    campaign.status = move(campaign.status, act)
+    campaign.changed_by = by
+    campaign.reason = reason
+    match act:
+        case Act.ORDER:
+            campaign.ordered_at = tx.now
+        case Act.PLANNED:
+            campaign.planned_at = tx.now
+        case Act.FINISH | Act.CANCEL:
+            campaign.finished_at = tx.now
+        case Act.RESEND_UNCERTAIN if campaign.status is CampaignStatus.SENDING:
+            campaign.finished_at = None
+    tx.session.flush()
+
+
+def freeze_revision(tx: Transaction, campaign: Campaign) -> Revision:
+    """The draft as it stands, as a revision that never changes; the newest one again if nothing was edited since."""
+    subject, body = campaign.subject or "", campaign.body or ""
+    fingerprint = sha256(f"{subject}\n{body}".encode()).digest()
+    newest = tx.session.scalar(
+        select(Revision).where(Revision.campaign_id == campaign.id).order_by(Revision.id.desc()).limit(1)
+    )
+    if newest is not None and newest.sha256 == fingerprint:
+        return newest
+    revision = Revision(campaign_id=campaign.id, subject=subject, body=body, sha256=fingerprint, created_at=tx.now)
+    tx.session.add(revision)
+    tx.session.flush()
+    return revision
+
+
+def find_next_with_due(tx: Transaction, after: int) -> int | None:
+    """The next campaign with due work, going round from `after`, so that several share the lane fairly."""
+    found: int | None = tx.session.scalar(
+        text(
+            """
+            SELECT c.id FROM campaigns c
+            WHERE c.status = 'sending' AND EXISTS (
+                SELECT 1 FROM deliveries d
+                WHERE d.lane = 'bulk' AND d.campaign_id = c.id AND d.status = 'queued' AND d.due_at <= :now)
+            ORDER BY c.id <= :after, c.id LIMIT 1
+            """
+        ),
+        {"now": tx.now, "after": after},
+    )
+    return found
+
+
+def list_waiting_for_plan(tx: Transaction, before: datetime) -> list[int]:
+    """Campaigns whose audience somebody should have planned by now: they were ordered before this time."""
+    return list(
+        tx.session.scalars(
+            text("SELECT id FROM campaigns WHERE status = 'planning' AND coalesce(ordered_at, created_at) < :before"),
+            {"before": before},
+        )
+    )
+
+
+def finish_done(tx: Transaction) -> list[int]:
+    """Close campaigns of which nothing is queued or on its way. What is uncertain stays so until a person decides."""
+    # Locked first and looked at again in a second statement: somebody may have queued uncertain ones a moment ago.
+    locked = list(tx.session.scalars(text(_DONE + "ORDER BY c.id FOR UPDATE OF c SKIP LOCKED")))
+    done = list(tx.session.scalars(text(_DONE + "AND c.id = ANY(:ids)"), {"ids": locked})) if locked else []
+    if done:
+        tx.session.execute(
+            text(
+                "UPDATE campaigns SET status = 'sent', finished_at = :now, changed_by = 'milepost', reason = NULL "
+                "WHERE id = ANY(:ids)"
+            ),
+            {"now": tx.now, "ids": done},
+        )
+    return done
+
+
+_DONE = """
+SELECT c.id FROM campaigns c
+WHERE c.status = 'sending' AND NOT EXISTS (
+    SELECT 1 FROM deliveries d WHERE d.campaign_id = c.id AND d.status IN ('queued', 'sending'))
+"""

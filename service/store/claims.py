@@ -1,0 +1,239 @@
+"""A claim is a permission to send: taken in sets, checked as it is taken, and answered for row by row.
+
+Only here does a delivery become `sending` or stop being so. Everything that ends a claim is fenced by `claimed_by`, so
+whoever no longer holds a delivery changes nothing about it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+
+from service.domain.deliveries import LEASE, PRESUMED_DEAD, Result
+from service.domain.words import Lane
+from service.store.deliveries import give_articles_back
+from service.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A delivery that a worker holds."""
+
+    delivery_id: int
+    lane: Lane
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    held: list[Held]
+    """In the order in which they are to be sent."""
+    skipped: int
+    """Not to be mailed any more; settled by the claim itself."""
+
+
+def keep_for_certain(tx: Transaction) -> None:
+    """Wait for this commit to be on disk even where the server is set to be faster.
+
+    A claim, or a settled claim, that PostgreSQL forgets in a crash is mail sent twice.
+    """
+    tx.session.execute(
+        text("SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'")
+    )
+
+
+def claim(
+    tx: Transaction, *, worker_id: UUID, lane: Lane, campaign_id: int | None, limit: int, message_host: str
+) -> Claimed:
+    """Take up to `limit` due deliveries of one campaign (None: interactive mail) for LEASE from now.
+
+    Whom we may no longer mail becomes `skipped` in the same statement (invariant 2). A Message-ID is made at the first
+    claim and kept (A-11).
+    """
+    keep_for_certain(tx)
+    rows = tx.session.execute(
+        text(_CLAIM_INTERACTIVE if campaign_id is None else _CLAIM_CAMPAIGN),
+        {
+            "worker": worker_id,
+            "lane": lane.value,
+            "campaign": campaign_id,
+            "limit": limit,
+            "host": message_host,
+            "now": tx.now,
+            "until": tx.now + LEASE,
+        },
+    ).all()
+    held = sorted((row.due_at, row.id, row.attempts) for row in rows if row.status == "sending")
+    skipped = [row.id for row in rows if row.status == "skipped"]
+    give_articles_back(tx, skipped)
+    return Claimed([Held(delivery_id, lane, attempts) for _, delivery_id, attempts in held], len(skipped))
+
+
+_DUE_OF_CAMPAIGN = """
+    SELECT d.id FROM deliveries d
+    WHERE d.lane = :lane AND d.campaign_id = :campaign AND d.status = 'queued' AND d.due_at <= :now
+      AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign AND c.status = 'sending')
+    ORDER BY d.due_at, d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+"""
+_DUE_INTERACTIVE = """
+    SELECT d.id FROM deliveries d
+    WHERE d.lane = :lane AND d.campaign_id IS NULL AND d.status = 'queued' AND d.due_at <= :now
+    ORDER BY d.due_at, d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
+"""
+
+# Tests go to operators, so nothing is asked of them. A confirmation is what lifts a permanent bounce (C-16). The
+# welcome answers what the reader did a moment ago, so a pause does not hold it up.
+_CLAIM = """
+WITH due AS MATERIALIZED ($DUE),
+judged AS (
+    SELECT d.id, CASE
+        WHEN d.test_address IS NOT NULL THEN NULL
+        WHEN d.kind = 'confirmation' AND NOT EXISTS (
+            SELECT 1 FROM signups g WHERE g.id = d.signup_id AND g.state = 'asked' AND g.expires_at > :now)
+            THEN 'expired'
+        WHEN d.kind IN ('welcome', 'digest', 'campaign') AND NOT EXISTS (
+            SELECT 1 FROM subscriptions b
+            WHERE b.subscriber_id = d.subscriber_id AND b.list_id = d.list_id AND b.purpose = d.purpose
+              AND b.state = 'active')
+            THEN 'no_consent'
+        WHEN EXISTS (
+            SELECT 1 FROM suppressions x
+            WHERE x.address_hmac = s.address_hmac AND x.lifted_at IS NULL
+              AND (x.list_id IS NULL OR x.list_id = d.list_id)
+              AND NOT (d.kind = 'confirmation' AND x.reason = 'permanent_bounce'))
+            THEN 'suppressed'
+        WHEN d.kind IN ('digest', 'campaign') AND s.paused_until > :now THEN 'paused'
+    END AS refusal
+    FROM due JOIN deliveries d ON d.id = due.id LEFT JOIN subscribers s ON s.id = d.subscriber_id
+)
+UPDATE deliveries d SET
+    status = CASE WHEN j.refusal IS NULL THEN 'sending' ELSE 'skipped' END,
+    skip_reason = j.refusal,
+    claimed_by = CASE WHEN j.refusal IS NULL THEN CAST(:worker AS uuid) END,
+    lease_until = CASE WHEN j.refusal IS NULL THEN CAST(:until AS timestamptz) END,
+    finished_at = CASE WHEN j.refusal IS NOT NULL THEN CAST(:now AS timestamptz) END,
+    message_id = coalesce(d.message_id, replace(concat(gen_random_uuid(), left(gen_random_uuid()::text, 8)), '-', '')
+                                        || '@' || :host)
+FROM judged j WHERE d.id = j.id
+RETURNING d.id, d.status, d.due_at, d.attempts
+"""
+_CLAIM_CAMPAIGN = _CLAIM.replace("$DUE", _DUE_OF_CAMPAIGN)
+_CLAIM_INTERACTIVE = _CLAIM.replace("$DUE", _DUE_INTERACTIVE)
+
+
+def list_held(tx: Transaction, worker_id: UUID) -> list[Held]:
+    """What the worker holds, locked."""
+    rows = tx.session.execute(
+        text(
+            "SELECT id, lane, attempts FROM deliveries WHERE status = 'sending' AND claimed_by = :worker "
+            "ORDER BY id FOR UPDATE"
+        ),
+        {"worker": worker_id},
+    )
+    return [Held(row.id, Lane(row.lane), row.attempts) for row in rows]
+
+
+def record_results(tx: Transaction, worker_id: UUID, results: Sequence[Result]) -> int:
+    """Write what became of deliveries that the worker holds, their attempts, and dead addresses, in one statement.
+
+    Returns how many it still held.
+    """
+    if not results:
+        return 0
+    keep_for_certain(tx)
+    columns = {
+        "id": [r.outcome.delivery_id for r in results],
+        "status": [r.status.value for r in results],
+        "wait": [r.wait.total_seconds() for r in results],
+        "counted": [int(r.counted) for r in results],
+        "phase": [r.outcome.phase.value for r in results],
+        "code": [r.outcome.code for r in results],
+        "enhanced": [r.outcome.enhanced for r in results],
+        "text": [r.outcome.text for r in results],
+        "fate": [r.verdict.fate.value for r in results],
+        "scope": [r.verdict.scope.value for r in results],
+        "relay": [r.outcome.relay for r in results],
+        "dead": [r.verdict.suppress for r in results],
+    }
+    rows = tx.session.execute(text(_RECORD), columns | {"worker": worker_id, "now": tx.now}).all()
+    give_articles_back(tx, [row.id for row in rows if row.status == "failed"])
+    return len(rows)
+
+
+_RECORD = """
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(:id AS bigint[]), CAST(:status AS text[]), CAST(:wait AS float8[]), CAST(:counted AS int[]),
+        CAST(:phase AS text[]), CAST(:code AS int[]), CAST(:enhanced AS text[]), CAST(:text AS text[]),
+        CAST(:fate AS text[]), CAST(:scope AS text[]), CAST(:relay AS text[]), CAST(:dead AS bool[]))
+    AS g(id, status, wait, counted, phase, code, enhanced, text, fate, scope, relay, dead)
+), recorded AS (
+    UPDATE deliveries d SET
+        status = g.status,
+        due_at = CASE WHEN g.status = 'queued' THEN CAST(:now AS timestamptz) + make_interval(secs => g.wait)
+                      ELSE d.due_at END,
+        attempts = d.attempts + g.counted,
+        claimed_by = NULL,
+        lease_until = NULL,
+        finished_at = CASE WHEN g.status IN ('accepted', 'failed') THEN CAST(:now AS timestamptz) END
+    FROM given g WHERE d.id = g.id AND d.status = 'sending' AND d.claimed_by = :worker
+    RETURNING d.id, d.status, d.subscriber_id
+), tried AS (
+    INSERT INTO attempts (delivery_id, at, phase, code, enhanced, text, fate, scope, relay)
+    SELECT g.id, :now, g.phase, g.code, g.enhanced, g.text, g.fate, g.scope, g.relay
+    FROM given g JOIN recorded r ON r.id = g.id
+), dead AS (
+    INSERT INTO suppressions (address_hmac, reason, source, created_at)
+    SELECT s.address_hmac, 'permanent_bounce', 'delivery ' || min(r.id), :now
+    FROM given g JOIN recorded r ON r.id = g.id JOIN subscribers s ON s.id = r.subscriber_id
+    WHERE g.dead AND NOT EXISTS (
+        SELECT 1 FROM suppressions x
+        WHERE x.address_hmac = s.address_hmac AND x.lifted_at IS NULL AND x.list_id IS NULL)
+    GROUP BY s.address_hmac
+)
+SELECT id, status FROM recorded
+"""
+
+
+def give_back(tx: Transaction, worker_id: UUID) -> int:
+    """Queue again, as if never claimed, everything that the worker holds. Returns how many."""
+    keep_for_certain(tx)
+    rows = tx.session.scalars(
+        text(
+            "UPDATE deliveries SET status = 'queued', claimed_by = NULL, lease_until = NULL "
+            "WHERE status = 'sending' AND claimed_by = :worker RETURNING id"
+        ),
+        {"worker": worker_id},
+    )
+    return len(rows.all())
+
+
+def release_expired(tx: Transaction) -> list[int]:
+    """Interactive mail held by a worker that has been silent for long: again, at the risk of a second copy.
+
+    Somebody waits for it. Campaign and digest mail stays where it is until its journal is found, or until an operator
+    declares the worker lost (invariant 4).
+    """
+    return list(
+        tx.session.scalars(
+            text(
+                """
+                WITH released AS (
+                    UPDATE deliveries d
+                    SET status = 'queued', due_at = :now, attempts = attempts + 1, claimed_by = NULL, lease_until = NULL
+                    FROM worker_processes w
+                    WHERE d.status = 'sending' AND d.lane = 'interactive' AND d.lease_until < :now
+                      AND w.id = d.claimed_by AND (w.beat_at < :silent_since OR w.ended_at IS NOT NULL)
+                    RETURNING d.id
+                ), noted AS (
+                    INSERT INTO attempts (delivery_id, at, phase, text, fate, scope, relay)
+                    SELECT id, :now, 'eom', 'The worker that held this mail fell silent; nobody knows whether it left.',
+                           'unknown', 'message', 'milepost' FROM released
+                )
+                SELECT id FROM released
+                """
+            ),
+            {"now": tx.now, "silent_since": tx.now - PRESUMED_DEAD},
+        )
+    )
