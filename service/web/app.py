@@ -21,7 +21,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(container: Container, mail_domains: MailDomains | None = None) -> FastAPI:
-    """The application. `mail_domains` answers whether a domain takes mail; DNS by default, where settings ask for it."""
+    """The application. `mail_domains` says whether a domain takes mail; by default DNS, where settings ask for it."""
     settings = container.settings
     app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.container = container

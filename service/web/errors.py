@@ -26,7 +26,14 @@ STATUS = {
     Kind.UNAVAILABLE: 503,
 }
 
-PAGES = {400: "malformed", 404: "not_found", 405: "not_allowed", 413: "too_large", 415: "wrong_type", 503: "unavailable"}
+PAGES = {
+    400: "malformed",
+    404: "not_found",
+    405: "not_allowed",
+    413: "too_large",
+    415: "wrong_type",
+    503: "unavailable",
+}
 """Statuses with a page of their own; every other shows `refused` or, from 500 on, `failed`."""
 
 SERVER_ERROR = 500
@@ -62,7 +69,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if _for_program(request):
         code = PAGES.get(error.status_code, "refused")
-        answer = problem(error.status_code, code, _in_words(request, code, str(error.detail)))
+        answer: Response = problem(error.status_code, code, _in_words(request, code, str(error.detail)))
     else:
         page = PAGES.get(error.status_code, "failed" if error.status_code >= SERVER_ERROR else "refused")
         answer = get_pages(request).message(page, read_language(request), error.status_code)
@@ -84,7 +91,7 @@ def _database_away(request: Request, error: Exception) -> Response:
     return _http_error(request, HTTPException(503, headers={"Retry-After": "30"}))
 
 
-def _bug(request: Request, error: Exception) -> Response:
+def _bug(request: Request, _: Exception) -> Response:
     """The server logs the trace; this runs outside every other layer, so it brings the headers itself."""
     answer = _http_error(request, HTTPException(SERVER_ERROR))
     answer.headers.update(HEADERS)

@@ -45,7 +45,7 @@ class NetworkLimit:
             # Looked at before any is counted: who is over one limit uses up no other.
             if not all(self._counter.test(item, name) for item, name in counted):
                 return False
-            return all([self._counter.hit(item, name) for item, name in counted])
+            return all(self._counter.hit(item, name) for item, name in counted)
         except RedisError as error:
             log.warning("network_limit_off", error=type(error).__name__)
             return True

@@ -2,8 +2,12 @@
 
 from fastapi import APIRouter
 
-from service.web.public import confirm, control, information, signup, unsubscribe
+from service.web.public.confirm import router as confirm
+from service.web.public.control import router as control
+from service.web.public.information import router as information
+from service.web.public.signup import router as signup
+from service.web.public.unsubscribe import router as unsubscribe
 
 router = APIRouter(include_in_schema=False)
-for module in (signup, confirm, unsubscribe, control, information):
-    router.include_router(module.router)
+for part in (signup, confirm, unsubscribe, control, information):
+    router.include_router(part)

@@ -91,7 +91,9 @@ def subscribe(request: Request, sent: Annotated[Submission, Depends(read_submiss
         return _ask_again(request, form, sent, freshness)
     if not request.app.state.network_limit.take(client_ip(request)):
         raise ServiceError(
-            Kind.TOO_MANY, "network_limit", "Too many sign-ups came from your network; nothing was stored. Wait an hour."
+            Kind.TOO_MANY,
+            "network_limit",
+            "Too many sign-ups came from your network; nothing was stored. Wait an hour.",
         )
     domains = request.app.state.mail_domains
     if domains and not domains.accepts_mail(checked.address.domain):
@@ -187,7 +189,8 @@ def _form_page(
 ) -> Response:
     """The hosted form with what was sent so far. What held control characters is not repeated."""
     spoilt = {p.field for p in problems or () if p.code == "control_characters"}
-    kept = dataclasses.replace(sent, **{f: () if f in SEVERAL else "" for f in spoilt})
+    emptied: dict[str, Any] = {field: () if field in SEVERAL else "" for field in spoilt}
+    kept = dataclasses.replace(sent, **emptied)
     shown_again = bool(problems or freshness)
     return get_pages(request).render(
         "subscribe",
@@ -221,8 +224,10 @@ def _from_json(value: dict[str, Any]) -> Submission:
     ]
     if wrong:
         raise ServiceError(
-            Kind.INVALID, "field_unusable", "A field is unknown or of the wrong type; nothing was stored.", field=wrong[0]
+            Kind.INVALID,
+            "field_unusable",
+            "A field is unknown or of the wrong type; nothing was stored.",
+            field=wrong[0],
         )
-    return Submission(**{name: tuple(given) if name in SEVERAL else given for name, given in value.items()})
-
-
+    values: dict[str, Any] = {name: tuple(given) if name in SEVERAL else given for name, given in value.items()}
+    return Submission(**values)

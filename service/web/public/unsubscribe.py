@@ -1,4 +1,4 @@
-"""The way out: one click from the mail client (RFC 8058), or a page with one button. No cookie, no login, no redirect."""
+"""The way out: one click in the mail client (RFC 8058), or a page with one button. No cookie, login or redirect."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse, Response
 from service.domain.subscriptions import NotOurs
 from service.domain.words import Channel, Language
 from service.usecases import unsubscribing
-from service.usecases.unsubscribing import NobodyLeft, Undone, UndoExpired, UnsubscribeAsked, WasTest
+from service.usecases.unsubscribing import NobodyLeft, UndoExpired, Undone, UnsubscribeAsked, WasTest
 from service.web.deps import Fields, get_container, get_evidence, get_pages, read_form, read_language
 
 router = APIRouter()
