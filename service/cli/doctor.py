@@ -10,6 +10,7 @@ import typer
 
 from service.cli import probes
 from service.cli.console import ExitCode, Json, say, show_json
+from service.cli.opening import opened, read_settings
 from service.cli.refusals import first_line
 from service.domain.words import Lane
 from service.errors import ConfigurationError
@@ -59,9 +60,6 @@ def doctor(json: Json = False) -> None:
 
 def examine() -> Iterator[Finding]:
     """One finding after the other; what cannot be examined because of an earlier fault is left out."""
-    from service.bootstrap import build_container
-    from service.cli.opening import read_settings
-
     try:
         settings = read_settings()
     except ConfigurationError as error:
@@ -69,19 +67,15 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding("settings", Verdict.FINE, f"{settings.environment.value}, {settings.public_url}")
     yield _state_dir(settings)
-    container = build_container(settings, process="doctor")
-    try:
+    with opened("doctor") as container:
         database = list(_database(container))
         yield from database
         yield _server("redis", probes.redis_trouble(settings.redis_url), "answers")
-        yield _server(
-            "relay", probes.relay_trouble(settings), f"{settings.relay_host}:{settings.relay_port} would take mail"
-        )
+        place = f"{settings.relay_host}:{settings.relay_port}"
+        yield _server("relay", probes.relay_trouble(settings), f"{place} would take mail")
         if all(finding.verdict is Verdict.FINE for finding in database):
             for check in (_ledger, _wordings, _workers, _sources):
                 yield from check(container)
-    finally:
-        container.engine.dispose()
 
 
 def _state_dir(settings: "Settings") -> Finding:

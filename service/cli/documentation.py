@@ -116,5 +116,5 @@ def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _usage(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return str(parameter.name).upper()
+        return str(parameter.metavar or parameter.name.upper())
     return ", ".join([*parameter.opts, *parameter.secondary_opts])

@@ -1,6 +1,7 @@
 """How a command gets its settings and its container; without any setting, those of a demo that runs here."""
 
 import getpass
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ def opened(process: str = "cli") -> "Iterator[Container]":
     from service.bootstrap import build_container
 
     container = build_container(settings, process=process)
+    if settings.log_level == "info":
+        # What a person asked for is the output; what goes well is worth a line only to processes that stay.
+        logging.getLogger().setLevel(logging.WARNING)
     try:
         yield container
     finally:

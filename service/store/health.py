@@ -55,7 +55,9 @@ def list_ledger_faults(tx: Transaction) -> list[str]:
 
 def list_missing_wordings(tx: Transaction) -> list[str]:
     """Which statements and notices nobody has published yet; without them no form can be shown."""
-    statements = set(tx.session.execute(select(Statement.purpose, Statement.language).distinct()).tuples())
+    statements = {
+        (row.purpose, row.language) for row in tx.session.execute(select(Statement.purpose, Statement.language))
+    }
     notices = set(tx.session.scalars(select(Notice.language).distinct()))
     missing = [f"statement {p}/{lang}" for p in Purpose for lang in Language if (p, lang) not in statements]
     return missing + [f"notice {lang}" for lang in Language if lang not in notices]

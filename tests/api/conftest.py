@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from service.bootstrap import Container, build_container
 from service.store.transaction import TransactionFactory
 from service.usecases.access import create_token
-from service.web.api.routes import router
+from service.web.app import create_app
 from tests.conftest import FrozenClock, HintList, SettingsMaker
 
 
@@ -27,7 +27,7 @@ class Client:
         headers = self.headers | (more.pop("headers", None) or {})
 
         async def speak() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
                 return await client.request(method, path, headers=headers, **more)
 
@@ -52,10 +52,7 @@ def container(
 @pytest.fixture
 def stranger(container: Container) -> Client:
     """A client without a token."""
-    app = FastAPI(openapi_url=None)
-    app.state.container = container
-    app.include_router(router)
-    return Client(app)
+    return Client(create_app(container))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
@@ -16,8 +16,9 @@ from service.store import reports, sources
 from service.store.transaction import Transaction
 from service.usecases import campaigning, digesting
 from service.web.api import models
+from service.web.api.authentication import OperatorRoute, get_operator
 from service.web.api.models import Id, Slug
-from service.web.api.problems import OperatorRoute
+from service.web.deps import get_container
 
 PREFIX = "/api/v1"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -45,18 +46,8 @@ operators = APIRouter(
 )
 
 
-def _container(request: Request) -> Container:
-    container: Container = request.app.state.container
-    return container
-
-
-def _operator(request: Request) -> str:
-    operator: str = request.state.operator
-    return operator
-
-
-Wired = Annotated[Container, Depends(_container)]
-By = Annotated[str, Depends(_operator)]
+Wired = Annotated[Container, Depends(get_container)]
+By = Annotated[str, Depends(get_operator)]
 
 
 @operators.post("/digests/{slug}/runs", status_code=HTTPStatus.ACCEPTED)
