@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+MARK = "DEMO_CHILD_OF"
+"""An environment variable that every child carries: the demo's directory. A next start knows leftovers by it."""
+
 
 def bound_to_parent(command: Sequence[str], sign: signal.Signals) -> list[str]:
     """`command`, sent `sign` by the kernel when its parent dies, even by kill -9 (Linux only, prctl(2)).
@@ -26,35 +29,43 @@ def cmdline_of(pid: int) -> str:
         return ""
 
 
-def birth_of(pid: int) -> int | None:
-    """When `pid` began, in the kernel's ticks since boot: tells it from a later process with the same number."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def group_lives(group: int) -> bool:
-    """Whether any process of the group is left. A zombie counts until its parent has reaped it."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def end_group(group: int, sign: signal.Signals, patience: float) -> None:
-    """Send `sign` to a whole group that is not our child, and SIGKILL after `patience` seconds."""
-    for step, wait in ((sign, patience), (signal.SIGKILL, 5.0)):
+def find_marked(directory: Path) -> list[int]:
+    """Every process that a supervisor of `directory` started, or that those started; empty where there is no /proc."""
+    mark = f"{MARK}={directory}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            os.killpg(group, step)
-        except (ProcessLookupError, PermissionError):
-            return
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:  # ended meanwhile, or somebody else's
+            continue
+    return sorted(set(found) - {os.getpid()})
+
+
+def end_marked(directory: Path, patience: float = 10.0) -> int:
+    """End what a killed supervisor left behind: politely, after `patience` seconds by force. Returns how many."""
+    left = find_marked(directory)
+    for sign, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
+        for pid in find_marked(directory):
+            send(pid, sign)
         end = time.monotonic() + wait
         while time.monotonic() < end:
-            if not group_lives(group):
-                return
+            if not find_marked(directory):
+                return len(left)
             time.sleep(0.05)
+    return len(left)
+
+
+def send(pid: int, sign: signal.Signals) -> None:
+    try:
+        os.kill(pid, sign)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def kill_group(group: int) -> None:
+    """End whatever is left of a child's group after its leader is gone: orphans keep ports open."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from service.demo.privileges import candidates, find_way
 from service.demo.processes import bound_to_parent, cmdline_of
@@ -181,7 +183,9 @@ class Valkey:
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(port=self.port, password=self.password, socket_timeout=1) as client:
+            # One try: the caller repeats, and the library's own patience would hide a process that has ended.
+            once = Retry(NoBackoff(), 0)
+            with redis.Redis(port=self.port, password=self.password, socket_timeout=1, retry=once) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
