@@ -17,6 +17,7 @@ Why nobody gets two copies and nobody is lost, wherever a worker, its host's Pos
 A journal is settled by whoever holds its lock, so never while its worker lives, and removed only after the commit.
 """
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -115,19 +116,19 @@ def send_due(sender: Sender) -> int:
             with sender.transaction() as tx:
                 tx.hint(Hint.SEND_DUE, sender.lane)
             break
-        sent = _send_batch(sender)
-        if sent is None:
+        number, more = _send_batch(sender)
+        tried += number
+        if not more:
             break
-        tried += sent
     return tried
 
 
-def _send_batch(sender: Sender) -> int | None:
-    """Claim, send and record one batch. Returns how many messages were tried; None: come back later."""
+def _send_batch(sender: Sender) -> tuple[int, bool]:
+    """Claim, send and record one batch. Returns how many messages were tried, and whether to go on."""
     claimed_at = sender.clock.monotonic()
     claimed, to_send = _claim(sender)
     if not claimed.held:
-        return 0 if claimed.skipped else None
+        return 0, claimed.skipped > 0
     attempts = {held.delivery_id: held.attempts for held in claimed.held}
     results = list(_send(sender, to_send, attempts, claimed_at))
     seconds = sender.clock.monotonic() - claimed_at
@@ -137,7 +138,7 @@ def _send_batch(sender: Sender) -> int | None:
     sender.journal.clear()
     sender.batch = next_batch(len(results), seconds)
     log.info("batch_sent", tried=len(results), recorded=recorded, given_back=given_back, skipped=claimed.skipped)
-    return None if sender.hold else len(results)
+    return len(results), sender.hold is None
 
 
 def _claim(sender: Sender) -> tuple[claims.Claimed, list[Letter]]:
@@ -192,7 +193,10 @@ def _write(sender: Sender, letter: Letter) -> Message | Outcome:
     except UnwritableError as error:
         return error.outcome(letter.delivery_id)
     except (ServiceError, ValueError, LookupError, TypeError) as error:
-        log.exception("letter_unwritable", delivery_id=letter.delivery_id)
+        # Where, and not what it says: the message may quote an address.
+        fault = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{fault.filename}:{fault.lineno}"
+        log.error("letter_unwritable", delivery_id=letter.delivery_id, error=type(error).__name__, where=where)  # noqa: TRY400
         text = f"Milepost could not write this mail ({type(error).__name__}); its log says more. Nothing was sent."
         return Outcome(letter.delivery_id, Phase.DATA, 554, "5.6.0", text, "milepost")
 
