@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -72,7 +73,7 @@ def _plain(value: object) -> Any:
         return value.isoformat()
     if isinstance(value, (set, frozenset, tuple)):
         return sorted(value) if isinstance(value, (set, frozenset)) else list(value)
-    if isinstance(value, Path):
+    if isinstance(value, (Path, UUID)):
         return str(value)
     if isinstance(value, bytes):
         return value.hex()

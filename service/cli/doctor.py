@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from service.cli import probes
 from service.cli.console import ExitCode, Json, say, show_json
 from service.cli.opening import opened, read_settings
 from service.cli.refusals import first_line
+from service.domain.deliveries import PRESUMED_DEAD
 from service.domain.words import Lane
 from service.errors import ConfigurationError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 app = typer.Typer()
-SILENT_AFTER = timedelta(seconds=90)
-"""A bulk worker may be busy for a minute before it beats again (design §4)."""
 
 
 class Verdict(StrEnum):
@@ -151,7 +149,7 @@ def _workers(container: "Container") -> Iterator[Finding]:
 
     with container.transaction() as tx:
         processes = list_open_worker_processes(tx)
-    alive = [p for p in processes if tx.now - p.beat_at < SILENT_AFTER]
+    alive = [p for p in processes if tx.now - p.beat_at < PRESUMED_DEAD]
     for lane in Lane:
         count = sum(process.lane is lane for process in alive)
         if count:

@@ -10,7 +10,6 @@ from service.cli import probes
 from service.cli.console import note
 from service.cli.opening import read_settings
 from service.domain.words import Lane
-from service.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -27,9 +26,9 @@ def web(
     """Serve the sign-up form, the readers' pages and the API."""
     settings = read_settings()
     probes.need_database(settings)
-    for trouble in (probes.redis_trouble(settings.redis_url), probes.relay_trouble(settings)):
-        if trouble:
-            note(f"{trouble} Serving all the same: mail is delayed by this, not lost.")
+    trouble = probes.redis_trouble(settings.redis_url)
+    if trouble:
+        note(f"{trouble} Serving all the same: sign-ups are kept, their mail leaves with the next sweep.")
     from granian.constants import Interfaces, Loops
     from granian.server import Server
 
@@ -68,6 +67,10 @@ def worker(
     probes.need_writable(settings.state_dir)
     probes.need_database(settings)
     _warn_without_redis(settings)
+    # The lane `inbound` sends nothing, and the web may be unable to reach the relay by design: no warning there.
+    trouble = probes.relay_trouble(settings) if lane is not Lane.INBOUND else None
+    if trouble:
+        note(f"{trouble} Starting all the same: what is due is tried again until the relay takes it.")
     name = f"{lane.value}-{os.getpid()}@%h"
     _celery(settings, "worker", "-P", "solo", "-Q", lane.value, "-n", name, "--without-gossip", "--without-mingle")
 
@@ -90,10 +93,6 @@ def _warn_without_redis(settings: "Settings") -> None:
 
 def _celery(settings: "Settings", command: str, *options: str) -> None:
     """Become Celery: one process, so that signals reach the one that works."""
-    from importlib.util import find_spec
-
-    if find_spec("workers.app") is None:
-        raise ConfigurationError("The package `workers` is not installed beside `service`; nothing was started.")
     level = f"--loglevel={settings.log_level}"
     argv = [sys.executable, "-m", "celery", "-A", "workers.app", command, *options, level]
     sys.stderr.flush()

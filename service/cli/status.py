@@ -1,30 +1,66 @@
-"""`milepost status` and `worker lost`: what the installation holds, and a host that will not come back."""
+"""`milepost status`, `worker alive` and `worker lost`: what the installation holds, and who works on it."""
 
+import socket
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from service.cli.console import Json, say, show_json
+from service.cli.console import ExitCode, Json, note, say, show_json, show_table
 from service.cli.opening import opened, operator_name
 from service.cli.serving import worker_app
+from service.domain.deliveries import PRESUMED_DEAD
+from service.domain.words import Lane
 
 app = typer.Typer()
 
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show counts of readers, sign-ups, consent events and deliveries. Names nobody."""
+    """Show counts of readers, sign-ups, consent events and deliveries, and the workers. Names nobody."""
+    from service.store.health import list_open_worker_processes
     from service.store.reports import get_overview
 
+    fields = ("id", "lane", "host", "pid", "started_at", "beat_at")
     with opened() as container, container.transaction() as tx:
         overview = get_overview(tx)
+        workers = [{field: getattr(w, field) for field in fields} for w in list_open_worker_processes(tx)]
     if json:
-        show_json(overview)
+        show_json({**overview, "workers": workers})
         return
     for name, value in overview.items():
         said = ", ".join(f"{number} {word}" for word, number in value.items()) if isinstance(value, dict) else value
         say(f"{name.replace('_', ' '):<16} {said or 'none'}")
+    say()
+    show_table(
+        ("worker", "lane", "host", "process", "started", "last beat"),
+        (tuple(worker.values()) for worker in workers),
+        empty="No worker is running.",
+    )
+
+
+@worker_app.command()
+def alive(
+    lane: Annotated[Lane, typer.Option(help="The lane that a worker of this host should be serving.")],
+    json: Json = False,
+) -> None:
+    """Exit with 0 if a worker of this lane on this host has a beating heart, else 4: a health check for containers."""
+    from service.store.health import list_open_worker_processes
+
+    with opened() as container, container.transaction() as tx:
+        beating = [
+            process.pid
+            for process in list_open_worker_processes(tx)
+            if process.lane is lane
+            and process.host == socket.gethostname()
+            and tx.now - process.beat_at < PRESUMED_DEAD
+        ]
+    if json:
+        show_json({"alive": bool(beating), "processes": beating})
+    elif not beating:
+        note(f"No worker of the lane {lane} on {socket.gethostname()} has been heard of for a minute.")
+    if not beating:
+        raise typer.Exit(ExitCode.UNFINISHED)
 
 
 @worker_app.command()

@@ -1,5 +1,6 @@
 """`milepost doctor`: one line per part, the remedy beside each fault, exit 4 while there is one."""
 
+import socket
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -171,3 +172,25 @@ def test_a_state_directory_that_cannot_be_written(
     monkeypatch.setenv("MILEPOST_STATE_DIR", "/proc/milepost")
     finding = faults(milepost("doctor", "--json"))["state_dir"]
     assert "/proc/milepost" in finding["message"]
+
+
+def test_a_worker_of_this_host_is_alive(milepost: Milepost, house: Settings, owner: Engine) -> None:
+    """The health check of the containers: another host's worker says nothing about this one."""
+    add_worker(owner, "bulk", datetime.now(UTC))
+    assert milepost("worker", "alive", "--lane", "bulk").code == 4
+    with owner.connect() as connection:
+        connection.execute(text("UPDATE worker_processes SET host = :h"), {"h": socket.gethostname()})
+    assert milepost("worker", "alive", "--lane", "bulk", "--json").document == {"alive": True, "processes": [7]}
+    ran = milepost("worker", "alive", "--lane", "interactive")
+    assert ran.code == 4
+    assert "No worker of the lane interactive" in ran.err
+
+
+def test_status_counts_and_lists_workers(milepost: Milepost, house: Settings, owner: Engine) -> None:
+    worker_id = add_worker(owner, "bulk", datetime.now(UTC))
+    document = milepost("status", "--json").document
+    assert document["subscribers"] == 0
+    assert [worker["id"] for worker in document["workers"]] == [worker_id]
+    said = milepost("status").out
+    assert worker_id in said
+    assert "consent events" in said

@@ -42,10 +42,10 @@ class NewCampaign(_Given):
     purpose: Annotated[Purpose, Field(examples=["offers"])]
     subject: Annotated[Line, Field(min_length=1, max_length=250, examples=["New shoes for cold days"])]
     body: Annotated[
-        str, AfterValidator(_text), Field(min_length=1, max_length=200_000, examples=["# Warm feet\n\nA short note."])
+        str, AfterValidator(_text), Field(min_length=1, max_length=100_000, examples=["# Warm feet\n\nA short note."])
     ]
     """Markdown."""
-    name: Annotated[Line | None, Field(max_length=250, examples=["Winter offers"])] = None
+    name: Annotated[Line | None, Field(max_length=200, examples=["Winter offers"])] = None
     """For reports; the subject if left out."""
 
 
