@@ -1,6 +1,7 @@
 """Whether what the settings name can be used: one question per server, an answer in a few seconds, advice in words."""
 
 import os
+import socket
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,18 @@ def need_writable(directory: Path) -> None:
         raise ConfigurationError(
             f"MILEPOST_STATE_DIR is {directory}, where nothing can be written: {error.strerror}. Nothing was started. "
             f"Make the directory writable for {_who()}: workers keep their journals there."
+        ) from None
+
+
+def need_free(host: str, port: int) -> None:
+    """Raises ConfigurationError unless `host`:`port` can be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on: {error.strerror}. Nothing was started. Stop what listens there, or "
+            "choose another with MILEPOST_WEB_HOST and MILEPOST_WEB_PORT."
         ) from None
 
 

@@ -25,6 +25,8 @@ def web(
 ) -> None:
     """Serve the sign-up form, the readers' pages and the API."""
     settings = read_settings()
+    address = host or settings.web_host, port or settings.web_port
+    probes.need_free(*address)
     probes.need_database(settings)
     trouble = probes.redis_trouble(settings.redis_url)
     if trouble:
@@ -37,8 +39,8 @@ def web(
         factory=True,
         interface=Interfaces.ASGI,
         loop=Loops.asyncio,
-        address=host or settings.web_host,
-        port=port or settings.web_port,
+        address=address[0],
+        port=address[1],
         workers=workers,
         websockets=False,
         # The path of a request may hold a reader's token, so there is no access log.
@@ -46,7 +48,6 @@ def web(
         # A worker that dies is replaced; one that waits for an open event stream is not waited for.
         respawn_failed_workers=True,
         workers_kill_timeout=10,
-        process_name="milepost-web",
     ).serve()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -105,3 +106,10 @@ def test_a_state_directory_that_cannot_be_written_stops_the_start(
         ran = milepost(*arguments)
         assert ran.code == 3
         assert "MILEPOST_STATE_DIR is /proc/milepost" in ran.err
+
+
+def test_a_port_that_is_taken_stops_the_start(milepost: Milepost, house: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = milepost("web", "--port", taken.getsockname()[1])
+    assert ran.code == 3
+    assert "cannot be listened on: Address already in use. Nothing was started" in ran.err
