@@ -1,9 +1,8 @@
 """Readers' pages: Jinja2 templates under templates/pages, in the reader's language, without script."""
 
-from datetime import datetime
 from typing import Any
 
-from babel.dates import format_date, format_datetime, get_timezone
+from babel.dates import format_date
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -31,21 +30,19 @@ class Pages:
         )
 
     def render(self, template: str, language: Language, status: int = 200, **values: Any) -> HTMLResponse:
-        """The page `template` (without .html). It can ask for `text(key)`, `day(time)` and `moment(time)`."""
+        """The page `template` (without .html). It can ask for `text(key)` and `day(time)`.
+
+        `switch` is the query that a link to the page in another language keeps; None: the page has no address to link.
+        """
         values.setdefault("switch", "")
         html = self._environment.get_template(f"{template}.html").render(
             language=language,
             text=lambda key, **words: self.texts.text(language, key, **words),
             day=lambda at: format_date(at, format="long", locale=language.value),
-            moment=lambda at: _moment(at, language),
             **values,
         )
         return HTMLResponse(html, status, headers={"Content-Language": language.value})
 
-    def message(self, key: str, language: Language, status: int = 200, **values: Any) -> HTMLResponse:
+    def message(self, key: str, language: Language, status: int = 200, *, switch: str | None = "") -> HTMLResponse:
         """A page of a heading and a paragraph: texts `message.<key>.title` and `message.<key>.body`."""
-        return self.render("message", language, status, key=f"message.{key}", values=values)
-
-
-def _moment(at: datetime, language: Language) -> str:
-    return format_datetime(at, format="long", tzinfo=get_timezone("UTC"), locale=language.value)
+        return self.render("message", language, status, key=f"message.{key}", switch=switch)

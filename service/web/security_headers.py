@@ -22,6 +22,7 @@ UNLISTED = ("/u/", "/c/", "/confirm/", "/subscribe/")
 """Paths that no search engine should know."""
 
 TWO_YEARS = 63_072_000
+REFUSED = 400
 
 
 class SecurityHeaders:
@@ -39,6 +40,8 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if scope["path"].startswith("/static/") and message["status"] < REFUSED:
+                    headers["Cache-Control"] = "public, max-age=600"
                 for name, value in self.headers.items():
                     headers.setdefault(name, value)
                 if scope["path"].startswith(UNLISTED):

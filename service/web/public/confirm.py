@@ -36,9 +36,10 @@ def _show(request: Request, found: Confirmed | AlreadyConfirmed | ConfirmationEx
     pages = get_pages(request)
     match found:
         case Confirmed() | AlreadyConfirmed():
-            return pages.render("confirmed", found.language, control_token=found.control_token)
+            language = read_language(request, request.query_params.get("language", "") or found.language)
+            return pages.render("confirmed", language, control_token=found.control_token)
         case ConfirmationExpired():
-            language = found.language or read_language(request)
+            language = read_language(request, request.query_params.get("language", "") or found.language or "")
             return pages.render("expired", language, 410)
         case NotOurs():
             return pages.message("link_unknown", read_language(request), 404)

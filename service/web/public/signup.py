@@ -192,13 +192,16 @@ def _form_page(
     emptied: dict[str, Any] = {field: () if field in SEVERAL else "" for field in spoilt}
     kept = dataclasses.replace(sent, **emptied)
     shown_again = bool(problems or freshness)
+    first: dict[str, Problem] = {}
+    for found in problems or ():
+        first.setdefault(found.field, found)
     return get_pages(request).render(
         "subscribe",
         form.language,
         status,
         form=form,
         sent=kept,
-        problems={p.field: p for p in reversed(problems or [])},
+        problems=first,
         freshness=freshness,
         token=_token(request, form, shown_again=shown_again),
         switch=f"form={form.slug}",

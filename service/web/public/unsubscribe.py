@@ -64,9 +64,9 @@ def undo(request: Request, token: str) -> Response:
         found = unsubscribing.undo(tx, container.keys, token, get_evidence(request))
     match found:
         case Undone():
-            return get_pages(request).message("undone", _language(request, found.language))
+            return get_pages(request).message("undone", _language(request, found.language), switch=None)
         case UndoExpired():
-            return get_pages(request).render("expired_undo", _language(request, found.language), 410)
+            return get_pages(request).message("undo_expired", _language(request, found.language), 410, switch=None)
         case NotOurs():
             return _nothing_to_do(request, found)
 
