@@ -1,0 +1,119 @@
+"""Things that stand in two places and must agree: task names, settings and their page, mails, languages, wordings."""
+
+import re
+import string
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from service.domain.words import Language, MailKind, Purpose
+from service.ports import Hint
+from service.settings import PREFIX, Settings
+from service.texts import _flatten, templates_dir
+from tests.architecture.sources import ROOT, committed
+
+EMAILS = templates_dir() / "emails"
+LOCALE = templates_dir() / "locale"
+KINDS = sorted({path.name.partition(".")[0] for path in LOCALE.glob("*.toml")})
+
+
+def test_every_hint_is_a_task_and_every_task_a_hint() -> None:
+    """ports.Hint is what the web sends, workers/ is what Celery runs; they share no import."""
+    from workers.app import app
+
+    app.loader.import_default_modules()
+    tasks = {name for name in app.tasks if name.startswith("workers.")}
+    assert tasks == {hint.value for hint in Hint}, "Give the task the name of its Hint, and every Hint a task."
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    missing = [name for field in Settings.model_fields if f"`{(name := PREFIX + field.upper())}`" not in page]
+    assert not missing, f"Run `milepost settings --markdown > docs/settings.md`; it lacks {missing}"
+    assert all(field.description for field in Settings.model_fields.values()), "Give the Field a description."
+
+
+def test_no_page_names_a_setting_that_does_not_exist() -> None:
+    known = {PREFIX + field.upper() for field in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known}
+    unknown = [
+        f"{name}: {variable}"
+        for name in committed()
+        if name.endswith((".md", ".yml", ".example")) or name in ("Dockerfile", "Makefile")
+        for variable in re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", (ROOT / name).read_text(encoding="utf-8"))
+        if variable not in known
+    ]
+    assert not unknown, f"There is no such setting; `milepost settings` lists them: {unknown}"
+
+
+def test_every_mail_has_its_folder_and_every_folder_its_mail() -> None:
+    folders = {path.name for path in EMAILS.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert folders == {kind.value for kind in MailKind}, "One folder under templates/emails/ per MailKind, no other."
+
+
+@pytest.mark.parametrize("kind", MailKind)
+def test_every_mail_is_complete(kind: MailKind) -> None:
+    files = {path.name for path in (EMAILS / kind.value).iterdir()}
+    needed = {"subject.txt", "body.txt", "body.mjml", "sample.toml"}
+    assert files >= needed, f"templates/emails/{kind.value}/ lacks {sorted(needed - files)}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_text_exists_in_every_language_with_the_same_placeholders(kind: str) -> None:
+    texts = {
+        language: _flatten(tomllib.loads((LOCALE / f"{kind}.{language}.toml").read_text(encoding="utf-8")))
+        for language in Language
+    }
+    for one, other in pairwise(Language):
+        difference = texts[one].keys() ^ texts[other].keys()
+        assert not difference, f"Add to the language that lacks it: {kind} {sorted(difference)}"
+        for key in texts[one]:
+            assert _placeholders(texts[one][key]) == _placeholders(texts[other][key]), (
+                f"{kind} {key}: {one} and {other} fill in different values"
+            )
+
+
+def test_every_wording_exists_in_every_language() -> None:
+    names = {path.name for path in (templates_dir() / "wording").iterdir()}
+    needed = {f"{purpose}.{language}.txt" for purpose in Purpose for language in Language}
+    needed |= {f"notice.{language}.md" for language in Language}
+    assert names >= needed, f"templates/wording/ lacks {sorted(needed - names)}"
+
+
+def test_links_between_the_pages_of_documentation_lead_somewhere() -> None:
+    broken = []
+    for name in committed():
+        if name.endswith(".md"):
+            page = ROOT / name
+            for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+                # Screenshots are written by the browser tests, so a checkout that never ran them may lack some.
+                if "://" in target or target.startswith(("mailto:", "docs/screens/", "screens/")):
+                    continue
+                if not (page.parent / target).exists():
+                    broken.append(f"{name}: {target}")
+    assert not broken, f"These links lead nowhere: {broken}"
+
+
+def _placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_every_decision_is_numbered_and_listed() -> None:
+    folder = ROOT / "docs" / "adr"
+    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    listed = (folder / "README.md").read_text(encoding="utf-8")
+    for name in records:
+        text = (folder / name).read_text(encoding="utf-8")
+        assert f"({name})" in listed, f"Add {name} to docs/adr/README.md"
+        assert text.count("\n") <= 60, f"{name}: a decision has at most 60 lines"
+        headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"], (name, headings)
+
+
+def test_the_project_is_described_for_a_stranger() -> None:
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
+        assert len((ROOT / name).read_text(encoding="utf-8")) > 200, f"{name} is missing or empty"
+    assert "Apache License" in Path(ROOT / "LICENSE").read_text(encoding="utf-8")
