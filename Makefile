@@ -42,11 +42,14 @@ format: setup-dev ## put the code into the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup-dev ## the suite that needs no root, on a real PostgreSQL and Valkey
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (browser or faults)" $(T)
+# The bar: decisions and use cases, branches too. Not for a part of the suite (make test T=tests/web).
+COVERAGE := --cov=service.domain --cov=service.usecases --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
 
-test-all: setup-dev ## the browser and fault suites
-	$(BIN)/python -m pytest -m "browser or faults" $(T)
+test: setup-dev ## the suite that needs no root, on a real PostgreSQL and Valkey
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (browser or faults or ops)" $(if $(filter-out -%,$(T)),,$(COVERAGE)) $(T)
+
+test-all: setup-dev ## the browser, fault and installation suites (.ci/run installs what they need)
+	$(BIN)/python -m pytest -m "browser or faults or ops" $(T)
 
 lock: ## renew the hashed locks (needs uv)
 	requirements/compile.sh
