@@ -1,0 +1,57 @@
+"""One demo and one Chromium for all browser tests; requests to anybody else's host fail the test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from tests.house import House, demo
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in Path(item.fspath).parts:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with demo(tmp_path_factory.mktemp("house") / "demo") as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    assert Path(CHROMIUM).exists(), "these tests need Debian's chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A reader's browser: JavaScript off, so every page must work without it."""
+    context = browser.new_context(java_script_enabled=False, locale="en-GB", viewport={"width": 1100, "height": 900})
+    page = context.new_page()
+    foreign: list[str] = []
+
+    def note(request: Request) -> None:
+        if urlsplit(request.url).hostname not in (None, "localhost", "127.0.0.1"):
+            foreign.append(request.url)
+
+    page.on("request", note)
+    yield page
+    context.close()
+    assert foreign == [], "no page may ask anybody else's host (invariant 6)"

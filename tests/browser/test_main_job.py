@@ -1,0 +1,105 @@
+"""The main job as a reader sees it: sign up, confirm from the mail, read a digest, unsubscribe."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.house import ROOT, House
+
+SCREENS = ROOT / "docs" / "screens"
+
+
+def shoot(page: Page, name: str) -> None:
+    """Full-page screenshots for the README, light and dark."""
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        suffix = "" if scheme == "light" else "-dark"
+        page.screenshot(path=SCREENS / f"{name}{suffix}.png", full_page=True)
+    page.emulate_media(color_scheme="light")
+
+
+def mail_link(house: House, mail_id: int, pattern: str) -> str:
+    """The link that a reader would press in this mail."""
+    import httpx
+
+    links = httpx.get(f"{house.catcher_url}/api/mails/{mail_id}").json()["links"]
+    found = [link for link in links if re.search(pattern, link)]
+    assert found, f"no link like {pattern} in {links}"
+    return found[0]
+
+
+def test_from_the_publishers_page_to_silence(house: House, page: Page) -> None:
+    address = "ada.lindqvist@readers.example"
+
+    # The publisher's own page: a static form without a token leads to the hosted form, filled in.
+    page.goto(house.hub_url)
+    shoot(page, "hub")
+
+    page.goto(f"{house.public_url}/subscribe")
+    shoot(page, "signup")
+    page.get_by_label(re.compile("e-mail", re.IGNORECASE)).fill(address)
+    page.get_by_label(re.compile("first name", re.IGNORECASE)).fill("Ada")
+    for box in page.locator("input[type=checkbox][name=topics]").all():
+        box.check()
+    page.locator("input[type=checkbox][name=purposes][value=digest]").check()
+    page.wait_for_timeout(3200)  # a person needs longer than this to fill in the form (E-06)
+    page.locator("form button[type=submit]").first.click()
+    expect(page.locator("h1")).to_be_visible()
+    assert page.url.startswith(f"{house.public_url}/subscribe"), page.url
+    assert address not in page.url
+    shoot(page, "check-inbox")
+
+    confirmation = house.wait_for_mail(address)[0]
+    page.goto(house.catcher_url)
+    shoot(page, "catcher")
+    page.goto(f"{house.catcher_url}/mails/{confirmation['id']}")
+    shoot(page, "confirmation-mail")
+
+    page.goto(mail_link(house, confirmation["id"], "/confirm/"))
+    shoot(page, "confirm")
+    page.locator("form button[type=submit]").first.click()
+    shoot(page, "confirmed")
+    welcome = house.wait_for_mail(address, 2)
+    assert {m["id"] for m in welcome} > {confirmation["id"]}
+
+    run = house.milepost("digest", "send", "hub")
+    assert run
+    digest = max(house.wait_for_mail(address, 3), key=lambda m: m["id"])
+    page.goto(f"{house.catcher_url}/mails/{digest['id']}")
+    shoot(page, "digest")
+
+    page.goto(mail_link(house, digest["id"], "/c/"))
+    shoot(page, "control")
+    page.goto(mail_link(house, digest["id"], "/u/"))
+    shoot(page, "unsubscribe")
+    page.locator("form button[type=submit]").first.click()
+    shoot(page, "unsubscribed")
+
+    before = len(house.mails(address))
+    house.milepost("digest", "send", "hub")
+    assert len(house.mails(address)) == before, "no mail after unsubscribing"
+
+
+@pytest.mark.parametrize("path", ["/", "/subscribe", "/subscribe?language=de", "/help", "/privacy", "/imprint"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_public_pages_fit_phone_and_desktop(house: House, browser: Browser, path: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    response = page.goto(house.public_url + path)
+    assert response is not None
+    assert response.status == 200
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
+    assert errors == [], "the page broke its own content security policy, or asked for something that is not there"
+    context.close()
+
+
+def test_screenshots_were_written() -> None:
+    """The README shows these; an empty file would be a broken picture."""
+    for name in ("signup", "check-inbox", "catcher", "confirm", "digest", "control", "unsubscribe"):
+        picture = Path(SCREENS / f"{name}.png")
+        assert picture.stat().st_size > 5_000, f"{picture} is missing or empty; run the main-job test first"
