@@ -1,0 +1,203 @@
+"""Every process of an installation, real and separate, so that any of them can be killed: a database and a Valkey of
+their own, Celery workers, beat, web, and a sink that notes whom it has taken.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from service.bootstrap import SystemClock
+from service.demo.servers import Postgres, Valkey, free_port
+from service.domain.words import CampaignStatus, DeliveryStatus
+from service.store import engine as store_engine
+from service.store import migrate
+from service.store.reports import CampaignReport, get_campaign_report
+from service.store.transaction import TransactionFactory, factory
+from service.taskqueue import CeleryTaskQueue
+from service.usecases import campaigning
+from tests.builders import a_campaign, a_list, many_readers
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0
+
+WAL_IS_WRITTEN = ("fsync=off", "full_page_writes=off")
+"""Survives `kill -9` of PostgreSQL. Not synchronous_commit=off: its last commits are still in memory then."""
+
+
+class FaultHouse:
+    """Started by `fault_house`. Process names: bulk, interactive, inbound, beat, web, sink, valkey, postgres."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.postgres = Postgres(directory / "postgres", WAL_IS_WRITTEN)
+        self.valkey = Valkey(directory / "valkey")
+        self.taken_file = directory / "taken"
+        self.sink_port, self.web_port = free_port(), free_port()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment: dict[str, str] = {}
+        self.engine: Engine
+        self.transaction: TransactionFactory
+
+    def prepare(self) -> None:
+        self.postgres.start()
+        self.valkey.start()
+        owner, app = migrate.create_roles(self.postgres.url(), "milepost", "owner-pass", "app-pass")
+        migrate.upgrade(owner)
+        settings = {
+            "environment": "demo",
+            "database_url": app,
+            "redis_url": self.valkey.url,
+            "secret_key": "b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu",
+            "state_dir": str(self.directory / "state"),
+            "public_url": f"http://localhost:{self.web_port}",
+            "site_url": "http://localhost:8026",
+            "controller_name": "Fjellsko Sport AS",
+            "controller_address": "Storgata 1, 9008 Tromso, Norway",
+            "controller_contact": "privacy@fjellsko.example",
+            "sender_name": "Fjellsko Training Hub",
+            "sender_address": "training@fjellsko.example",
+            "relay_host": "127.0.0.1",
+            "relay_port": str(self.sink_port),
+            "relay_tls": "none",
+            "helo_name": "localhost",
+            "signup_check_dns": "false",
+            "log_format": "console",
+        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")}
+        self.environment = clean | {f"MILEPOST_{name.upper()}": value for name, value in settings.items()}
+        self.engine = store_engine.create(app, "fault tests")
+        self.transaction = factory(self.engine, SystemClock(), CeleryTaskQueue(self.valkey.url))
+
+    # Processes
+
+    def start(self, *names: str, sink_hold_at: int | None = None) -> None:
+        for name in names:
+            if name in ("postgres", "valkey"):
+                getattr(self, name).start()
+                continue
+            with (self.directory / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    self._command(name, sink_hold_at), env=self.environment, cwd=ROOT, stdout=log, stderr=log
+                )
+
+    def _command(self, name: str, sink_hold_at: int | None) -> list[str]:
+        if name == "sink":
+            hold = [] if sink_hold_at is None else ["--hold-at", str(sink_hold_at)]
+            return [sys.executable, "-m", "tests.faults.sink", str(self.sink_port), str(self.taken_file), *hold]
+        if name == "web":
+            serve = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--port", str(self.web_port)]
+            return [*serve, "service.web.app:from_environment"]
+        celery = [sys.executable, "-m", "celery", "-A", "workers.app"]
+        if name == "beat":
+            return [*celery, "beat", "-s", str(self.directory / "beat-schedule"), "--pidfile="]
+        options = ["-P", "solo", "-Q", name, "-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+        return [*celery, "worker", *options]
+
+    def kill(self, name: str) -> None:
+        """kill -9, and wait until it is gone."""
+        server = getattr(self, name).process if name in ("postgres", "valkey") else self.processes.pop(name)
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+
+    def stop_all(self) -> None:
+        self.engine.dispose()
+        for name in ("beat", "bulk", "interactive", "inbound", "web", "sink"):
+            if name in self.processes:
+                self.processes[name].terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.valkey.stop()
+        self.postgres.stop()
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    # What happened
+
+    def a_campaign_to(self, readers: int) -> int:
+        with self.transaction() as tx:
+            list_id = a_list(tx)
+            many_readers(tx, readers, list_id=list_id)
+            campaign_id = a_campaign(tx, list_id=list_id)
+            campaigning.order_campaign(tx, campaign_id, by="ada")
+        return campaign_id
+
+    def report(self, campaign_id: int) -> CampaignReport:
+        with self.transaction() as tx:
+            report = get_campaign_report(tx, campaign_id)
+        assert report is not None
+        assert sum(report.buckets.values()) == report.audience  # invariant 8, at every moment
+        return report
+
+    def taken(self) -> list[str]:
+        """Recipients in the order in which the sink took their messages."""
+        return (
+            [line.split()[0] for line in self.taken_file.read_text().splitlines()] if self.taken_file.exists() else []
+        )
+
+    def by_status(self, campaign_id: int) -> dict[DeliveryStatus, set[str]]:
+        found: dict[DeliveryStatus, set[str]] = {status: set() for status in DeliveryStatus}
+        with self.engine.connect() as connection:
+            rows = connection.execute(
+                text(
+                    "SELECT d.status, s.address FROM deliveries d JOIN subscribers s ON s.id = d.subscriber_id "
+                    "WHERE d.campaign_id = :id"
+                ),
+                {"id": campaign_id},
+            )
+            for status, address in rows:
+                found[DeliveryStatus(status)].add(address)
+        return found
+
+    def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.processes)
+                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{logs}")
+            time.sleep(0.05)
+
+    def wait_until_sent(self, campaign_id: int) -> CampaignReport:
+        self.wait_until("the campaign is sent", lambda: self.report(campaign_id).status is CampaignStatus.SENT)
+        return self.report(campaign_id)
+
+    def assert_nobody_twice_nobody_missing(self, campaign_id: int, *, uncertain_at_most: int) -> None:
+        """Sink and table, recipient by recipient."""
+        counts = Counter(self.taken())
+        assert {address: n for address, n in counts.items() if n > 1} == {}
+        statuses = self.by_status(campaign_id)
+        accepted, uncertain = statuses[DeliveryStatus.ACCEPTED], statuses[DeliveryStatus.UNCERTAIN]
+        assert accepted <= counts.keys(), "accepted, and the sink knows nothing of it"
+        assert counts.keys() - accepted <= uncertain, "taken, and we do not know that it may be"
+        assert len(uncertain) <= uncertain_at_most
+        others = {status for status, people in statuses.items() if people}
+        assert others <= {DeliveryStatus.ACCEPTED, DeliveryStatus.UNCERTAIN}
+
+
+@contextmanager
+def fault_house(directory: Path) -> Iterator[FaultHouse]:
+    house = FaultHouse(directory)
+    try:
+        house.prepare()
+        yield house
+    finally:
+        house.stop_all()
+
+
+def drop_everything_in(valkey: Valkey) -> None:
+    import redis
+
+    with redis.Redis(port=valkey.port, password=valkey.password) as client:
+        client.flushall()

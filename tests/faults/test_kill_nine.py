@@ -1,0 +1,77 @@
+"""`kill -9` of any one process during a campaign to 2,000: nobody twice, nobody missing (invariants 1, 4 and 8)."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.domain.campaigns import Resolution
+from service.domain.words import DeliveryStatus
+from service.usecases import campaigning
+from tests.faults.house import FaultHouse, drop_everything_in, fault_house
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
+
+READERS = 2000
+MIDST = 400
+"""So many have been taken when the victim dies."""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[FaultHouse]:
+    with fault_house(tmp_path) as house:
+        yield house
+
+
+@pytest.mark.parametrize("victim", ["bulk", "inbound", "beat", "web", "valkey", "postgres"])
+def test_a_campaign_survives_the_death_of(house: FaultHouse, victim: str) -> None:
+    house.start("sink", "bulk", "inbound", "beat", *(["web"] if victim == "web" else []))
+    campaign_id = house.a_campaign_to(READERS)
+    house.wait_until("the campaign is under way", lambda: len(house.taken()) >= MIDST)
+    house.kill(victim)
+    assert len(house.taken()) < READERS, "too late to show anything: the campaign was over"
+    house.start(victim)
+    report = house.wait_until_sent(campaign_id)
+    assert report.audience == READERS
+    house.assert_nobody_twice_nobody_missing(campaign_id, uncertain_at_most=1 if victim == "bulk" else 0)
+
+
+@pytest.mark.parametrize("decision", list(Resolution))
+def test_who_is_on_the_wire_when_the_worker_dies_is_uncertain_until_a_person_decides(
+    house: FaultHouse, decision: Resolution
+) -> None:
+    house.start("sink", sink_hold_at=MIDST)
+    house.start("bulk", "inbound", "beat")
+    campaign_id = house.a_campaign_to(READERS)
+    house.wait_until("the sink holds an answer back", lambda: len(house.taken()) == MIDST)
+    house.kill("bulk")
+    house.start("bulk")
+    report = house.wait_until_sent(campaign_id)
+    house.assert_nobody_twice_nobody_missing(campaign_id, uncertain_at_most=1)
+    assert report.buckets[DeliveryStatus.UNCERTAIN] == 1
+    (uncertain,) = house.by_status(campaign_id)[DeliveryStatus.UNCERTAIN]
+    assert uncertain == house.taken()[MIDST - 1]
+    with house.transaction() as tx:
+        assert campaigning.resolve_uncertain(tx, campaign_id, decision, by="ada") == 1
+    report = house.wait_until_sent(campaign_id)
+    assert report.buckets[DeliveryStatus.UNCERTAIN] == 0
+    copies = Counter(house.taken())
+    if decision is Resolution.RESEND:
+        assert report.buckets[DeliveryStatus.ACCEPTED] == READERS
+        assert copies.pop(uncertain) == 2, "the second copy that a person accepted"
+        same = {line.split()[1] for line in house.taken_file.read_text().splitlines() if line.startswith(uncertain)}
+        assert len(same) == 1, "with the same Message-ID (A-11)"
+    else:
+        assert report.buckets[DeliveryStatus.FAILED] == 1
+    assert set(copies.values()) == {1}
+
+
+def test_an_emptied_valkey_only_delays(house: FaultHouse) -> None:
+    """Every hint is lost before anybody has read it; beat's sweep finds the campaign."""
+    house.start("sink")
+    campaign_id = house.a_campaign_to(50)
+    drop_everything_in(house.valkey)
+    house.start("bulk", "inbound", "beat")
+    house.wait_until_sent(campaign_id)
+    house.assert_nobody_twice_nobody_missing(campaign_id, uncertain_at_most=0)

@@ -1,0 +1,85 @@
+"""The Celery app: `celery -A workers.app worker -P solo -Q <lane>` and `celery -A workers.app beat`.
+
+Importing it starts nothing: settings are read and the container is built when Celery first asks for its configuration.
+"""
+
+import logging
+import sys
+from functools import cache
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+
+from service.bootstrap import Container, build_container
+from service.errors import ConfigurationError
+from workers.timetable import timetable
+
+log = structlog.get_logger(__name__)
+
+
+@cache
+def container() -> Container:
+    """This process's wiring. A configuration error ends the process with its message and nothing else."""
+    try:
+        return build_container(process="worker")
+    except ConfigurationError as error:
+        sys.exit(str(error))
+
+
+def configuration() -> dict[str, Any]:
+    """Measured for Celery over Redis: nothing is lost by it that PostgreSQL does not bring back (ADR 0003)."""
+    settings = container().settings
+    return {
+        "broker_url": settings.redis_url,
+        "beat_schedule": timetable(settings.content_pull_minutes),
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_default_queue": "inbound",
+        "timezone": "UTC",
+        # A Redis that is down at the start, or goes down later, is waited for, and the log says so.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "worker_soft_shutdown_timeout": 10,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "broker_transport_options": {
+            "visibility_timeout": 900,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "health_check_interval": 25,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "global_keyprefix": "milepost:",
+        },
+    }
+
+
+app = Celery("milepost", include=["workers.tasks"])
+app.add_defaults(configuration)
+
+
+def keep_our_logging(**_: object) -> None:
+    """Our own format is set up by the container; Celery adds nothing to it but its warnings."""
+    container()
+    for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def bind_context(task_id: str, task: Any, **_: object) -> None:
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+def clear_context(**_: object) -> None:
+    structlog.contextvars.clear_contextvars()
+
+
+signals.setup_logging.connect(keep_our_logging)
+signals.task_prerun.connect(bind_context)
+signals.task_postrun.connect(clear_context)

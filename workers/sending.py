@@ -1,0 +1,125 @@
+"""What a worker process keeps while it lives: its row, its journal, its heartbeat and its connection to the relay."""
+
+import os
+import random
+import socket
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import structlog
+from celery.worker import state
+from sqlalchemy.exc import OperationalError
+
+from service.bootstrap import Container
+from service.domain.deliveries import BEAT_EVERY
+from service.domain.words import Lane
+from service.mail.journal import FileJournal, dead_journals
+from service.mail.smtp import Relay, SmtpTransport
+from service.store import worker_processes
+from service.store.transaction import TransactionFactory
+from service.usecases.dispatching import Sender, recover_journals
+
+log = structlog.get_logger(__name__)
+
+
+def jitter() -> float:
+    return random.uniform(-1, 1)  # noqa: S311 - spreads retries; nobody gains by guessing it
+
+
+def asked_to_stop() -> bool:
+    """Whether Celery has been told to end. It keeps the exit code there, and 0 is one."""
+    return any(asked is not None and asked is not False for asked in (state.should_stop, state.should_terminate))
+
+
+def journal_directory(container: Container) -> Path:
+    return container.settings.state_dir / "journal"
+
+
+def recover(container: Container) -> int:
+    """Settle the workers of this host that died. Returns how many deliveries they held."""
+    return recover_journals(container.transaction, dead_journals(journal_directory(container)), jitter)
+
+
+class Heart(threading.Thread):
+    """Beats for as long as the process lives: a solo worker that waits for a relay cannot answer Celery's ping."""
+
+    def __init__(self, transaction: TransactionFactory, worker_id: UUID) -> None:
+        super().__init__(name="heart", daemon=True)
+        self._transaction = transaction
+        self._worker_id = worker_id
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(BEAT_EVERY.total_seconds()):
+            try:
+                with self._transaction() as tx:
+                    worker_processes.record_beat(tx, self._worker_id)
+            except OperationalError:
+                log.warning("heartbeat_missed", worker_id=str(self._worker_id))
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join(timeout=10)
+
+
+@dataclass
+class Senders:
+    """One sender per lane that this process serves; usually one."""
+
+    _open: dict[Lane, tuple[Sender, Heart]] = field(default_factory=dict)
+
+    def get(self, container: Container, lane: Lane) -> Sender:
+        if lane not in self._open:
+            self._open[lane] = _open_sender(container, lane)
+        return self._open[lane][0]
+
+    def close(self) -> None:
+        """Say goodbye to the relay, settle what is held, and leave no journal behind."""
+        while self._open:
+            _, (sender, heart) = self._open.popitem()
+            heart.stop()
+            sender.transport.close()
+            try:
+                recover_journals(sender.transaction, [sender.journal], jitter)
+            except OperationalError:
+                # The journal stays; its lock goes with this process, and the next worker settles it.
+                log.warning("left_to_the_next_worker", worker_id=str(sender.worker_id))
+
+
+def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
+    """The journal first, then the row, and only then a claim: what is claimed always has both."""
+    settings = container.settings
+    with ExitStack() as undo:
+        journal = FileJournal(journal_directory(container), uuid4())
+        undo.callback(journal.remove)
+        with container.transaction() as tx:
+            worker_processes.add_worker_process(
+                tx, journal.worker_id, lane=lane, host=socket.gethostname(), pid=os.getpid()
+            )
+        undo.pop_all()
+    relay = Relay(
+        host=settings.relay_host,
+        port=settings.relay_port,
+        tls=settings.relay_tls,
+        user=settings.relay_user,
+        password=settings.relay_password,
+        helo_name=settings.helo_name,
+    )
+    heart = Heart(container.transaction, journal.worker_id)
+    heart.start()
+    log.info("worker_opened", worker_id=str(journal.worker_id), lane=lane)
+    sender = Sender(
+        lane=lane,
+        journal=journal,
+        transaction=container.transaction,
+        clock=container.clock,
+        transport=SmtpTransport(relay, journal),
+        write=container.writer.write,
+        message_host=settings.public_host,
+        jitter=jitter,
+        stopping=asked_to_stop,
+    )
+    return sender, heart

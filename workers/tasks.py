@@ -1,0 +1,94 @@
+"""The tasks: each looks now, by calling one use case. Names and arguments are those of `ports.Hint`.
+
+A task that fails is not retried by Celery: what it was to do is a row in PostgreSQL, and the sweep finds it again.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import structlog
+from celery import Task, signals
+from sqlalchemy.exc import OperationalError
+
+from service.domain.words import Lane
+from service.ports import Hint
+from service.usecases import campaigning, digesting, dispatching, pulling, subscribing
+from workers.app import app, container
+from workers.sending import Senders, recover
+
+log = structlog.get_logger(__name__)
+senders = Senders()
+
+
+def hinted(hint: Hint) -> Callable[[Callable[..., None]], Task]:
+    """Register a task under the hint's name. An unreachable database is one line in the log, not a traceback."""
+
+    def register(function: Callable[..., None]) -> Task:
+        @wraps(function)
+        def run(*args: Any) -> None:
+            try:
+                function(*args)
+            except OperationalError as error:
+                log.error("database_unreachable", error=type(error.orig).__name__)  # noqa: TRY400
+
+        task: Task = app.task(name=hint.value, bind=True)(run)
+        return task
+
+    return register
+
+
+@hinted(Hint.SEND_DUE)
+def send_due(task: Task) -> None:
+    lane = Lane(task.request.delivery_info["routing_key"])
+    recover(container())
+    dispatching.send_due(senders.get(container(), lane))
+
+
+@hinted(Hint.SWEEP)
+def sweep(task: Task) -> None:
+    recover(container())
+    with container().transaction() as tx:
+        subscribing.expire_signups(tx)
+    with container().transaction() as tx:
+        swept = dispatching.sweep(tx)
+    if swept.finished or swept.released or swept.unplanned or swept.cancelled:
+        log.info("swept", finished=swept.finished, released=swept.released, unplanned=swept.unplanned)
+
+
+@hinted(Hint.PLAN_CAMPAIGN)
+def plan_campaign(task: Task, campaign_id: int) -> None:
+    """An operator's campaign or a run's: each use case leaves the other's alone."""
+    with container().transaction() as tx:
+        campaigning.plan_campaign(tx, campaign_id)
+    with container().transaction() as tx:
+        digesting.plan_run(tx, campaign_id)
+
+
+@hinted(Hint.PROCESS_SIGNUPS)
+def process_signups(task: Task) -> None:
+    lifetime = timedelta(hours=container().settings.confirmation_hours)
+    with container().transaction() as tx:
+        subscribing.process_signups(tx, lifetime)
+
+
+@hinted(Hint.PULL_CONTENT)
+def pull_content(task: Task) -> None:
+    pulling.pull_sources(container().transaction, container().fetcher)
+
+
+def look_around(**_: object) -> None:
+    """After a crash: settle what the dead left, and look for work without waiting for beat."""
+    try:
+        recover(container())
+    except OperationalError as error:
+        log.error("database_unreachable", error=type(error.orig).__name__)  # noqa: TRY400
+
+
+def leave(**_: object) -> None:
+    senders.close()
+
+
+signals.worker_ready.connect(look_around)
+signals.worker_shutdown.connect(leave)
