@@ -36,8 +36,9 @@ def need_free(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigurationError(
-            f"{host}:{port} cannot be listened on: {error.strerror}. Nothing was started. Stop what listens there, or "
+            f"{host}:{port} cannot be listened on: {reason}. Nothing was started. Stop what listens there, or "
             "choose another with MILEPOST_WEB_HOST and MILEPOST_WEB_PORT."
         ) from None
 
