@@ -102,7 +102,9 @@ def _replace_topics(tx: Transaction, subscriber: Subscriber, before: Control, sl
         )
     for a_list in before.lists:
         chosen = [topic.id for topic in a_list.topics if topic.slug in slugs]
-        if a_list.topics and not chosen:
+        if not a_list.topics:  # not asked, so not answered
+            continue
+        if not chosen:
             raise ServiceError(
                 Kind.INVALID,
                 "topics_none_left",

@@ -7,7 +7,7 @@ from service.domain.subscriptions import NotOurs, may_undo
 from service.domain.tokens import Keys, Token, TokenKind, purpose_from_flag
 from service.domain.words import Channel, ConsentState, Language, Purpose, SubscriptionState
 from service.store import consent, subscribers
-from service.store.schema import Subscriber, Subscription
+from service.store.schema import ConsentEvent, Subscription
 from service.store.transaction import Transaction
 
 
@@ -93,7 +93,8 @@ def unsubscribe(
             list_id=subscription.list_id,
             purpose=subscription.purpose,
             state=ConsentState.WITHDRAWN,
-            channel=channel,
+            # Without a mail behind it, the link stood on the control page.
+            channel=channel if token.second else Channel.CONTROL,
             delivery_id=token.second or None,
             evidence=evidence,
         )
@@ -111,36 +112,34 @@ def undo(tx: Transaction, keys: Keys, token_text: str, evidence: Evidence) -> Un
     token = keys.open(TokenKind.UNDO, token_text)
     subscriber = subscribers.lock_subscriber(tx, token.first) if token else None
     withdrawn = consent.find_event(tx, token.second) if token else None
-    if token is None or subscriber is None or withdrawn is None:
+    if token is None or subscriber is None or withdrawn is None or withdrawn.subscriber_id != subscriber.id:
         return NotOurs()
     if not may_undo(withdrawn.occurred_at, tx.now):
         return UndoExpired(subscriber.language)
-    back = consent.list_withdrawn_together(tx, withdrawn)
-    for event in back:
-        _give_back(tx, subscriber, event.list_id, event.purpose, event.delivery_id, evidence)
-    return Undone(subscriber.language, tuple(event.purpose for event in back))
+    ended = consent.list_withdrawn_together(tx, withdrawn)
+    back = tuple(event.purpose for event in ended if _give_back(tx, event, evidence))
+    return Undone(subscriber.language, back)
 
 
-def _give_back(
-    tx: Transaction, subscriber: Subscriber, list_id: int, purpose: Purpose, delivery_id: int | None, evidence: Evidence
-) -> None:
-    given = consent.find_last_given(tx, subscriber.id, list_id, purpose)
-    if given is None:  # never given: a request that was taken back; there is nothing to return to
-        return
+def _give_back(tx: Transaction, ended: ConsentEvent, evidence: Evidence) -> bool:
+    given = consent.find_last_given(tx, ended.subscriber_id, ended.list_id, ended.purpose)
+    if given is None:  # then there are no words to return to
+        return False
     consent.append(
         tx,
-        subscriber_id=subscriber.id,
-        list_id=list_id,
-        purpose=purpose,
+        subscriber_id=ended.subscriber_id,
+        list_id=ended.list_id,
+        purpose=ended.purpose,
         state=ConsentState.GIVEN,
         channel=Channel.UNDO,
         signup_id=given.signup_id,
         statement_id=given.statement_id,
         notice_id=given.notice_id,
         form_id=given.form_id,
-        delivery_id=delivery_id,
+        delivery_id=ended.delivery_id,
         evidence=evidence,
     )
+    return True
 
 
 def _split(tx: Transaction, token: Token) -> tuple[list[Subscription], list[Subscription]]:

@@ -1,0 +1,124 @@
+"""The control page's link is in every mail, so it may be in anybody's hands: little is shown, little can be done."""
+
+from datetime import timedelta
+
+import pytest
+
+from service.domain.subscriptions import NotOurs
+from service.domain.tokens import Token, TokenKind
+from service.domain.words import Channel, Language, Purpose
+from service.errors import ServiceError
+from service.store import lists, subscribers
+from service.usecases import preferences, unsubscribing
+from service.usecases.preferences import Control
+from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, a_reader
+
+
+@pytest.fixture
+def reader(tx) -> int:
+    return a_reader(tx, purposes=("digest", "offers"), topics=("running", "gear"), first_name="Anna")
+
+
+def control_token(reader: int) -> str:
+    return KEYS.seal(Token(TokenKind.CONTROL, reader))
+
+
+def get(tx, reader: int) -> Control:
+    found = preferences.get_control(tx, KEYS, control_token(reader))
+    assert isinstance(found, Control)
+    return found
+
+
+def chosen(control: Control) -> list[str]:
+    return [topic.slug for topic in control.lists[0].topics if topic.chosen]
+
+
+def test_shows_nothing_personal(tx, reader):
+    control = get(tx, reader)
+    assert control.masked_address == "a•••@f•••.no"
+    assert "Anna" not in repr(control)
+    assert "anna" not in repr(control)
+
+
+def test_shows_topics_language_and_the_way_out(tx, reader):
+    control = get(tx, reader)
+    assert (control.language, control.paused_until) == (Language.EN, None)
+    assert chosen(control) == ["running", "gear"]
+    assert [entry.purpose for entry in control.lists[0].purposes] == [Purpose.DIGEST, Purpose.OFFERS]
+    for entry in control.lists[0].purposes:
+        asked = unsubscribing.get_unsubscribe(tx, KEYS, entry.unsubscribe_token)
+        assert asked == unsubscribing.UnsubscribeAsked(Language.EN, (entry.purpose,), others=True)
+
+
+def test_topics_and_language_change_together(tx, reader):
+    control = preferences.change_preferences(
+        tx, KEYS, control_token(reader), topics=["nutrition", "gear"], language=Language.DE
+    )
+    assert isinstance(control, Control)
+    assert (chosen(control), control.language) == (["nutrition", "gear"], Language.DE)
+    assert control.lists[0].topics[0].name == "Laufen"
+
+
+def test_what_is_not_said_stays(tx, reader):
+    before = get(tx, reader)
+    assert preferences.change_preferences(tx, KEYS, control_token(reader)) == before
+
+
+@pytest.mark.parametrize(("topics", "code"), [([], "topics_none_left"), (["chess", "gear"], "topic_unknown")])
+def test_topics_that_cannot_be(tx, reader, topics, code):
+    with pytest.raises(ServiceError) as refused, tx.session.begin_nested():
+        preferences.change_preferences(tx, KEYS, control_token(reader), topics=topics, language=Language.DE)
+    assert (refused.value.code, refused.value.field) == (code, "topics")
+    assert chosen(get(tx, reader)) == ["running", "gear"]
+
+
+def test_without_the_digest_no_topics_are_asked(tx):
+    reader = a_reader(tx, purposes=("offers",))
+    assert get(tx, reader).lists[0].topics == ()
+    control = preferences.change_preferences(tx, KEYS, control_token(reader), topics=[], language=Language.DE)
+    assert isinstance(control, Control)
+    assert control.language is Language.DE
+    assert len(subscribers.list_topic_ids(tx, reader)) == 1
+
+
+def test_topics_of_other_lists_stay(tx, reader):
+    club = lists.add_list(tx, "club", {Language.EN: "Club", Language.DE: "Club"}, "club.lists.fjell.no")
+    topic = lists.add_topic(tx, club, "chess", {Language.EN: "Chess", Language.DE: "Schach"})
+    subscribers.replace_topics(tx, reader, club, [topic])
+    preferences.change_preferences(tx, KEYS, control_token(reader), topics=["gear"])
+    assert topic in subscribers.list_topic_ids(tx, reader)
+
+
+def test_pause_and_resume(tx, reader, clock):
+    until = tx.now + timedelta(days=7)
+    assert preferences.pause(tx, KEYS, control_token(reader), until).paused_until == until  # type: ignore[union-attr]
+    assert get(tx, reader).paused_until == until
+    assert preferences.pause(tx, KEYS, control_token(reader), None).paused_until is None  # type: ignore[union-attr]
+
+
+def test_a_pause_ends_by_itself(tx, reader, clock):
+    preferences.pause(tx, KEYS, control_token(reader), tx.now + timedelta(days=7))
+    clock.advance(days=7)
+    tx.now = clock.now()
+    assert get(tx, reader).paused_until is None
+
+
+@pytest.mark.parametrize("days", [-1, 0, 367])
+def test_pauses_that_cannot_be(tx, reader, days):
+    with pytest.raises(ServiceError) as refused:
+        preferences.pause(tx, KEYS, control_token(reader), tx.now + timedelta(days=days))
+    assert (refused.value.code, refused.value.field) == ("pause_out_of_range", "until")
+    assert get(tx, reader).paused_until is None
+
+
+def test_nothing_subscribed_nothing_shown(tx, reader):
+    for entry in get(tx, reader).lists[0].purposes:
+        unsubscribing.unsubscribe(tx, KEYS, entry.unsubscribe_token, Channel.CONTROL, BUTTON_EVIDENCE)
+    assert get(tx, reader).lists == ()
+
+
+@pytest.mark.parametrize("token", ["", "z" * 52, control_token(987_654), KEYS.seal(Token(TokenKind.CONFIRM, 1))])
+def test_forged_tokens_change_nothing(tx, reader, token):
+    assert preferences.get_control(tx, KEYS, token) == NotOurs()
+    assert preferences.change_preferences(tx, KEYS, token, language=Language.DE) == NotOurs()
+    assert preferences.pause(tx, KEYS, token, None) == NotOurs()
