@@ -1,6 +1,6 @@
 """Sources of training content and the articles read from them."""
 
-from sqlalchemy import ForeignKey, Index, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.words import Language
@@ -64,3 +64,5 @@ class ArticleTopic(Base):
     __table_args__ = (PrimaryKeyConstraint("article_id", "topic_id"),)
     article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"))
     topic_id: Mapped[int] = mapped_column(ForeignKey("topics.id"), index=True)
+    source_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("sources.id"))
+    """Which source said so and may take it back: one article can stand in several feeds. NULL: a person said so."""

@@ -252,7 +252,9 @@ def upgrade() -> None:
     op.create_table('article_topics',
     sa.Column('article_id', sa.BigInteger(), nullable=False),
     sa.Column('topic_id', sa.BigInteger(), nullable=False),
+    sa.Column('source_id', sa.BigInteger(), nullable=True),
     sa.ForeignKeyConstraint(['article_id'], ['articles.id'], name=op.f('fk_article_topics_article_id')),
+    sa.ForeignKeyConstraint(['source_id'], ['sources.id'], name=op.f('fk_article_topics_source_id')),
     sa.ForeignKeyConstraint(['topic_id'], ['topics.id'], name=op.f('fk_article_topics_topic_id')),
     sa.PrimaryKeyConstraint('article_id', 'topic_id', name=op.f('pk_article_topics'))
     )
