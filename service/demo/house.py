@@ -160,11 +160,9 @@ class House:
         self._wait_for(f"{self.hub_url}/health/live")
         container = build_container(load(self.settings), process="demo seed")
         try:
-            told = seed(container, self.hub_url)
+            self.say(seed(self.state, container, self.hub_url))
         finally:
             container.engine.dispose()
-        if told:
-            self.say(told)
         self.pause(0)
 
     def _command(self, name: str, *arguments: str, patience: float = 10.0) -> Command:

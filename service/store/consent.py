@@ -1,7 +1,8 @@
-"""The ledger of consent. `append` is the only writer of events and of the subscription that follows from them."""
+"""The ledger of consent. Only `append` and `append_many` write events and the subscriptions that follow from them."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -82,6 +83,30 @@ def _follow(tx: Transaction, event: ConsentEvent) -> None:
         .values(subscriber_id=event.subscriber_id, list_id=event.list_id, purpose=event.purpose, **values)
         .on_conflict_do_update(constraint="pk_subscriptions", set_=values)
     )
+
+
+def append_many(tx: Transaction, events: Sequence[ConsentEvent]) -> None:
+    """Append the whole pasts of subscribers whom this transaction has just added, in the order in which they happened.
+
+    Nobody else can know them yet, so nothing is locked or read first.
+    """
+    tx.session.add_all(events)
+    tx.session.flush()
+    follows: dict[tuple[int, int, Purpose], dict[str, Any]] = {}
+    for event in sorted(events, key=lambda event: event.id):
+        key = (event.subscriber_id, event.list_id, event.purpose)
+        before = follows.get(key, {})
+        follows[key] = {
+            "subscriber_id": event.subscriber_id,
+            "list_id": event.list_id,
+            "purpose": event.purpose,
+            "state": state_after(event.state, before.get("state")),
+            "event_id": event.id,
+            "given_at": event.occurred_at if event.state is ConsentState.GIVEN else before.get("given_at"),
+            "updated_at": event.occurred_at,
+        }
+    if follows:
+        tx.session.execute(insert(Subscription), list(follows.values()))
 
 
 def list_events(tx: Transaction, subscriber_id: int) -> Sequence[ConsentEvent]:
