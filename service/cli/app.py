@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli import access, alive, campaigns, content, demo, digests, doctor, forms, installing, serving, status
+from service.cli import access, campaigns, content, demo, digests, doctor, forms, installing, serving, status
 from service.cli.console import note, show_json
 from service.cli.refusals import explain
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
 )
 # A sub-application without a name puts its commands at the top level.
-for top_level in (demo, serving, installing, doctor, status, alive):
+for top_level in (demo, serving, installing, doctor, status):
     app.add_typer(top_level.app)
 app.add_typer(serving.worker_app, name="worker")
 for name, group in (
