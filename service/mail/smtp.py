@@ -28,6 +28,9 @@ BLOCK_SECONDS = 180.0
 OTHER_REPLY_SECONDS = 300.0
 """RFC 5321 §4.5.3.2.1 to .3: greeting, MAIL, RCPT."""
 
+GOODBYE_SECONDS = 2.0
+"""After QUIT nothing is at stake any more."""
+
 READY, TEMPORARY, GO_AHEAD = 2, 4, 354
 CLOSING = 421
 LONGEST_TEXT = 500
@@ -77,6 +80,7 @@ class SmtpTransport:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            connection.wait_up_to(GOODBYE_SECONDS)
             with suppress(OSError, smtplib.SMTPException):
                 connection.docmd("QUIT")
             connection.close()

@@ -292,7 +292,7 @@ def test_a_letter_that_cannot_be_written_fails_alone(transaction: TransactionFac
             "fine@example.org": "accepted",
         }
         attempts = dict(
-            tx.session.execute(select(Attempt.enhanced, Attempt.text).where(Attempt.relay == "milepost")).tuples()
+            tx.session.execute(select(Attempt.enhanced, Attempt.text).where(Attempt.relay == "milepost")).all()
         )
         assert attempts["5.6.7"] == "The address needs SMTPUTF8."
         assert "KeyError" in attempts["5.6.0"]
