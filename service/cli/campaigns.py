@@ -13,6 +13,7 @@ from service.cli.opening import opened, operator_name
 from service.domain.words import DeliveryStatus, Language, Purpose
 
 if TYPE_CHECKING:
+    from service.store.reports import CampaignReport
     from service.store.transaction import Transaction
 
 LARGEST_ID = 2**63 - 1
@@ -78,6 +79,10 @@ def list_(
 
     with opened() as container, container.transaction() as tx:
         reports = list_campaign_reports(tx, limit)
+    show_reports(reports, json=json, empty="There is no campaign yet. `milepost campaign create` makes one.")
+
+
+def show_reports(reports: "list[CampaignReport]", *, json: bool, empty: str) -> None:
     if json:
         show_json([vars(report) for report in reports])
         return
@@ -88,7 +93,7 @@ def list_(
             (r.id, r.kind, r.name, r.list_slug, r.purpose, r.status, r.audience, *(r.buckets[b] for b in counted))
             for r in reports
         ),
-        empty="There is no campaign yet. `milepost campaign create` makes one.",
+        empty=empty,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from service.cli import following
-from service.cli.campaigns import Wait
+from service.cli.campaigns import Wait, show_reports
 from service.cli.console import Json, note, show_json, show_table
 from service.cli.opening import opened, operator_name
 
@@ -57,16 +57,10 @@ def runs(
     json: Json = False,
 ) -> None:
     """Show the runs of a digest and what became of them."""
-    from service.store.digests import list_runs
+    from service.store.digests import get_digest
+    from service.store.reports import list_run_reports
 
     with opened() as container, container.transaction() as tx:
-        found = list_runs(tx, slug, limit)
-    rows = [{"run_id": run.id, "cutoff_at": run.cutoff_at, "created_at": run.created_at} for run in found]
-    if json:
-        show_json(rows)
-    else:
-        show_table(
-            ("run", "articles until", "started"),
-            (tuple(row.values()) for row in rows),
-            empty=f"The digest {slug} has not been run yet. `milepost digest send {slug}` runs it.",
-        )
+        get_digest(tx, slug)
+        reports = list_run_reports(tx, slug, limit)
+    show_reports(reports, json=json, empty=f"{slug} has not been run yet. `milepost digest send {slug}` runs it.")

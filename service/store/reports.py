@@ -62,6 +62,12 @@ def list_campaign_reports(tx: Transaction, limit: int = 50) -> list[CampaignRepo
     return _reports(tx, "TRUE", {"limit": limit})
 
 
+def list_run_reports(tx: Transaction, digest_slug: str, limit: int = 20) -> list[CampaignReport]:
+    """The campaigns of a digest's newest runs first."""
+    of_digest = "c.run_id IN (SELECT r.id FROM runs r JOIN digests g ON g.id = r.digest_id WHERE g.slug = :slug)"
+    return _reports(tx, of_digest, {"slug": digest_slug, "limit": limit})
+
+
 def _reports(tx: Transaction, condition: str, values: dict[str, Any]) -> list[CampaignReport]:
     rows = tx.session.execute(text(_REPORT.format(condition=condition)), values | {"now": tx.now})
     return [_report(dict(row)) for row in rows.mappings()]
