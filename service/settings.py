@@ -42,9 +42,13 @@ class Settings(BaseModel):
     environment: Environment = Field(
         Environment.PRODUCTION, description="production, or demo (mail can only reach the catcher on this machine)."
     )
-    database_url: str = Field(description="PostgreSQL 15 or later, login role `app`: postgresql://app:…@host/milepost")
+    database_url: str = Field(
+        description="PostgreSQL 15 or later, login role `milepost_app`: postgresql://milepost_app:…@host/milepost"
+    )
     owner_database_url: str | None = Field(
-        None, description="The same database, login role `owner`; needed by `milepost migrate` only, never by a server."
+        None,
+        description="The same database, login role `milepost_owner`; needed by `milepost migrate` only, never by a "
+        "server.",
     )
     redis_url: str = Field(
         description="A Redis-protocol server (Valkey, Redis 6.2 or later) for hints and network limits."
