@@ -1,1 +1,1 @@
-"""One function per thing the product does. Takes the transaction first, returns values; never calls another use case."""
+"""One function per thing the product does: transaction first, values back; none calls another use case."""
