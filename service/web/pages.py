@@ -10,6 +10,8 @@ from service.bootstrap import Container
 from service.domain.words import Language
 from service.texts import Catalogue, templates_dir
 
+DATES = {Language.EN: "en_GB", Language.DE: "de"}
+"""Whose way of writing dates; day before month in both, so that nobody takes 3/4 for the wrong one."""
 LANGUAGE_NAMES = {Language.EN: "English", Language.DE: "Deutsch"}
 
 
@@ -38,7 +40,7 @@ class Pages:
         html = self._environment.get_template(f"{template}.html").render(
             language=language,
             text=lambda key, **words: self.texts.text(language, key, **words),
-            day=lambda at: format_date(at, format="long", locale=language.value),
+            day=lambda at: format_date(at, format="long", locale=DATES[language]),
             **values,
         )
         return HTMLResponse(html, status, headers={"Content-Language": language.value})
