@@ -78,10 +78,12 @@ def pull_content(task: Task) -> None:
     pulling.pull_sources(container().transaction, container().fetcher)
 
 
-def look_around(**_: object) -> None:
-    """After a crash: settle what the dead left, and look for work without waiting for beat."""
+def look_around(sender: Any, **_: object) -> None:
+    """After a crash: settle what the dead left. Then let the heart beat: who waits for work is at work too."""
     try:
         recover(container())
+        for lane in sender.app.amqp.queues.consume_from:
+            senders.get(container(), Lane(lane))
     except OperationalError as error:
         log.error("database_unreachable", error=type(error.orig).__name__)  # noqa: TRY400
 
