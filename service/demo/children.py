@@ -125,10 +125,13 @@ class Keeper:
             return None
         kill_group(process.pid)
         self.failures = 0 if now - self._started_at > LONG_LIFE_SECONDS else self.failures + 1
-        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (self.failures - 1)) if self.failures > 1 else 0.0
+        told = f"{self.child.name} {ended}"
+        if self.failures <= 1:
+            self.start()
+            return f"{told} and was started again. Log: {_short(self.child.log)}"
+        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (self.failures - 1))
         self._start_again_at = now + wait
-        when = f"in {wait:.0f} s" if wait else "now"
-        return f"{self.child.name} {ended}; starting it again {when}. Log: {_short(self.child.log)}"
+        return f"{told}, again; starting it in {wait:.0f} s. Log: {_short(self.child.log)}"
 
 
 def stop_together(children: Sequence[Child]) -> list[str]:
