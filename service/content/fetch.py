@@ -36,6 +36,7 @@ _HEADERS = {
     # Other packings could be bombs that only their own library can defuse.
     "Accept-Encoding": "gzip",
 }
+_WEB = re.compile(r"https?:", re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._-]+)", re.IGNORECASE)
 
 
@@ -77,7 +78,7 @@ class Fetcher:
 
         With the validators of the last answer the server may say that nothing changed. Raises ServiceError.
         """
-        if urlsplit(location).scheme not in ("http", "https"):
+        if not _WEB.match(location):
             return _read_file(location)
         validators = {"If-None-Match": etag, "If-Modified-Since": last_modified}
         headers = {name: value for name, value in validators.items() if value}
@@ -89,7 +90,7 @@ class Fetcher:
                 answer = self._get(client, here, headers, deadline)
                 if not isinstance(answer, _Redirect):
                     return answer
-                if here.startswith("https:") and answer.location.startswith("http:"):
+                if here.lower().startswith("https:") and answer.location.lower().startswith("http:"):
                     raise _refusal("feed_redirect", f"{here} redirects to an address without encryption")
                 here = answer.location
         raise _refusal("feed_redirect", f"{location} redirects more than {MOST_REDIRECTS} times")
@@ -193,7 +194,7 @@ def _explained(location: str) -> Iterator[None]:
         yield
     except httpx.TimeoutException:
         raise _refusal("feed_slow", f"{location} did not answer within {SILENCE_SECONDS:.0f} seconds") from None
-    except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, zlib.error, ValueError) as error:
         raise _refusal("feed_unreachable", f"{location} could not be read ({error})") from None
 
 

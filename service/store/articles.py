@@ -29,8 +29,6 @@ class Stored(StrEnum):
     NEW = "new"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-    TWICE = "twice"
-    """The feed holds this article under another GUID or address too."""
     TAKEN = "taken"
     """Its new address is that of another article."""
 
@@ -70,7 +68,6 @@ class _Shelf:
         self.by_guid = {article.guid: article for article in known if article.source_id == source_id}
         self._by_url = {article.url_key: article for article in known}
         self._topics = _read_topics(tx, [article.id for article in known])
-        self._met: set[Article] = set()
         self._new: list[tuple[Article, frozenset[int]]] = []
         self._added: list[tuple[int, int]] = []
         self._removed: list[tuple[int, int]] = []
@@ -78,14 +75,11 @@ class _Shelf:
     def put(self, draft: ArticleDraft) -> Stored:
         article = self.by_guid.get(draft.guid) or self._by_url.get(draft.url_key)
         if article is None:
-            self._met.add(self._add(draft))
+            self._add(draft)
             return Stored.NEW
-        if article in self._met:
-            return Stored.TWICE
         owner = self._by_url.get(draft.url_key)
         if owner is not None and owner is not article:
             return Stored.TAKEN
-        self._met.add(article)
         changed = [] if article.source_id != self._source_id else self._edit(article, draft)
         if self._change_topics(article.id, draft.topic_ids) or changed:
             article.updated_at = self._tx.now
@@ -102,7 +96,7 @@ class _Shelf:
             rows = [{"article_id": a, "topic_id": t, "source_id": self._source_id} for a, t in sorted(self._added)]
             self._tx.session.execute(insert(ArticleTopic), rows)
 
-    def _add(self, draft: ArticleDraft) -> Article:
+    def _add(self, draft: ArticleDraft) -> None:
         article = Article(source_id=self._source_id, guid=draft.guid, withdrawn_at=None)
         for field in FIELDS:
             setattr(article, field, getattr(draft, field))
@@ -110,7 +104,6 @@ class _Shelf:
         self._tx.session.add(article)
         self._new.append((article, draft.topic_ids))
         self.by_guid[draft.guid] = self._by_url[draft.url_key] = article
-        return article
 
     def _edit(self, article: Article, draft: ArticleDraft) -> list[str]:
         changed = [field for field in FIELDS if getattr(article, field) != getattr(draft, field)]

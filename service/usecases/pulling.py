@@ -30,10 +30,7 @@ from service.store.transaction import Transaction, TransactionFactory
 log = structlog.get_logger(__name__)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_WHY_SKIPPED = {
-    Stored.TWICE: "the feed holds the same article further up",
-    Stored.TAKEN: "its new address is that of another article, which keeps it",
-}
+_TAKEN = "its new address is that of another article, which keeps it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,9 @@ def _pull(transaction: TransactionFactory, fetcher: Fetcher, asked: _Asked) -> P
 def _store(tx: Transaction, asked: _Asked, answer: Fetched | NotModified, items: list[FeedItem]) -> PullResult:
     source = sources.lock_source(tx, asked.id)
     if source.location != asked.location:
-        return PullResult(source.slug, error="The source was changed while it was read. Nothing was stored; pull again.")
+        return PullResult(
+            source.slug, error="The source was changed while it was read. Nothing was stored; pull again."
+        )
     sources.mark_pulled(tx, source.id)
     if isinstance(answer, NotModified):
         return PullResult(source.slug, not_modified=True)
@@ -143,7 +142,7 @@ def _store(tx: Transaction, asked: _Asked, answer: Fetched | NotModified, items:
         new=fates.count(Stored.NEW),
         updated=fates.count(Stored.UPDATED),
         unchanged=fates.count(Stored.UNCHANGED),
-        skipped=(*skipped, *(SkippedItem(d.title, _WHY_SKIPPED[f]) for d, f in stored if f in _WHY_SKIPPED)),
+        skipped=(*skipped, *(SkippedItem(draft.title, _TAKEN) for draft, fate in stored if fate is Stored.TAKEN)),
         unmapped=_unmapped(items, reading),
     )
 
