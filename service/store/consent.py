@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.evidence import Evidence
@@ -158,7 +158,3 @@ def find_last_given(tx: Transaction, subscriber_id: int, list_id: int, purpose: 
         .order_by(ConsentEvent.id.desc())
         .limit(1)
     )
-
-
-def count_events(tx: Transaction) -> int:
-    return tx.session.scalar(select(func.count()).select_from(ConsentEvent)) or 0

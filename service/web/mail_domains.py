@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from dns.resolver import Resolver
 from email_validator import EmailUndeliverableError, caching_resolver
 from email_validator.deliverability import validate_email_deliverability
 
@@ -14,8 +15,8 @@ class MailDomains(Protocol):
 
 
 class DnsMailDomains:
-    def __init__(self) -> None:
-        self._resolver = caching_resolver(timeout=SECONDS)
+    def __init__(self, resolver: Resolver | None = None, seconds: int = SECONDS) -> None:
+        self._resolver = caching_resolver(timeout=seconds, dns_resolver=resolver)
 
     def accepts_mail(self, domain: str) -> bool:
         try:

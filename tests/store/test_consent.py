@@ -1,5 +1,7 @@
 """The ledger: `append` writes the event and what follows from it, and nothing else writes either."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,6 +70,29 @@ def test_subscriptions_follow_from_events(tx, moves):
             channel=Channel.FORM,
         )
     assert stored(tx) == rebuild(tx)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(Purpose), st.sampled_from(ConsentState)), max_size=8))
+def test_pasts_appended_at_once_follow_the_same_rule(tx, clock, moves):
+    """As one by one: states, the event each follows from, and when consent was last given."""
+    list_id = a_list(tx)
+    one_by_one, at_once = (a_subscriber(tx, f"reader{len(stored(tx))}-{tx.now.timestamp()}{x}") for x in "ab")
+    pasts = []
+    for number, (purpose, state) in enumerate(moves):
+        event = {"list_id": list_id, "purpose": purpose, "state": state, "channel": Channel.FORM}
+        event["occurred_at"] = clock.now() + timedelta(minutes=number)
+        consent.append(tx, subscriber_id=one_by_one, **event)
+        pasts.append(ConsentEvent(subscriber_id=at_once, **event))
+    consent.append_many(tx, pasts)
+    assert stored(tx) == rebuild(tx)
+    given = [
+        {s.purpose: (s.state, s.given_at) for s in subscribers.list_subscriptions(tx, reader)}
+        for reader in (one_by_one, at_once)
+    ]
+    assert given[0] == given[1]
+    clock.advance(hours=1)
+    tx.now = clock.now()
 
 
 def test_given_at_is_the_last_time_it_was_given(tx, clock: FrozenClock):

@@ -22,7 +22,7 @@ from service.ports import Hint
 from service.store import consent, engine, lists, signups, subscribers, suppressions
 from service.store.schema import ConsentEvent, Delivery, Signup, Statement, Subscriber
 from service.store.transaction import factory
-from service.usecases import subscribing
+from service.usecases import subscribing, unsubscribing
 from service.usecases.subscribing import AlreadyConfirmed, ConfirmationAsked, ConfirmationExpired, Confirmed
 from tests.conftest import FrozenClock, HintList
 from tests.usecases.builders import (
@@ -271,8 +271,6 @@ class TestConfirming:
         assert mails(tx) == [MailKind.CONFIRMATION, MailKind.WELCOME]
 
     def test_a_used_link_does_not_bring_back_who_left(self, tx):
-        from service.usecases import unsubscribing
-
         signup = decided(tx, sign_up(tx))
         confirm(tx, signup.id)
         token = unsubscribe_token(signup.subscriber_id, signup.list_id)

@@ -1,5 +1,6 @@
 """The sign-up form over HTTP: what is accepted, what is refused, and that nobody learns who is known."""
 
+import dataclasses
 import re
 import statistics
 import time
@@ -273,8 +274,6 @@ class TestPersonsAndRobots:
 
     def test_words_that_changed_meanwhile_have_to_be_read_again(self, reader, container, queue):
         """The consent is bound to what was shown, not to what is in force when the form arrives (D-05)."""
-        import dataclasses
-
         token = reader.token()
         with container.transaction() as tx:
             wording.publish(tx, dataclasses.replace(container.publisher, name="Fjellsko Trail AS"))
