@@ -1,7 +1,10 @@
 """Things that stand in two places and must agree: task names, settings and their page, mails, languages, wordings."""
 
+import os
 import re
 import string
+import subprocess
+import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -12,19 +15,29 @@ from service.domain.words import Language, MailKind, Purpose
 from service.ports import Hint
 from service.settings import PREFIX, Settings
 from service.texts import _flatten, templates_dir
-from tests.architecture.sources import ROOT, committed
+from tests.architecture.sources import ROOT, committed, product
+from tests.cli.conftest import as_environment
+from tests.conftest import SettingsMaker
 
 EMAILS = templates_dir() / "emails"
 LOCALE = templates_dir() / "locale"
 KINDS = sorted({path.name.partition(".")[0] for path in LOCALE.glob("*.toml")})
 
 
-def test_every_hint_is_a_task_and_every_task_a_hint() -> None:
+def test_every_hint_is_a_task_and_every_task_a_hint(make_settings: SettingsMaker) -> None:
     """ports.Hint is what the web sends, workers/ is what Celery runs; they share no import."""
-    from workers.app import app
-
-    app.loader.import_default_modules()
-    tasks = {name for name in app.tasks if name.startswith("workers.")}
+    show = "from workers.app import app; app.loader.import_default_modules(); print(*app.tasks)"
+    done = subprocess.run(
+        # A process of its own: the app configures itself once, from its environment.
+        [sys.executable, "-c", show],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **as_environment(make_settings())},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    tasks = {name for name in done.stdout.split() if name.startswith("workers.")}
     assert tasks == {hint.value for hint in Hint}, "Give the task the name of its Hint, and every Hint a task."
 
 
@@ -117,3 +130,26 @@ def test_the_project_is_described_for_a_stranger() -> None:
     for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
         assert len((ROOT / name).read_text(encoding="utf-8")) > 200, f"{name} is missing or empty"
     assert "Apache License" in Path(ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+BROUGHT_FOR_OTHERS = {
+    "packaging": "kombu's Redis transport imports it without asking for it",
+    "psycopg": "SQLAlchemy's driver",
+    "python-multipart": "Starlette reads forms with it",
+}
+IMPORTED_AS = {
+    "email-validator": "email_validator",
+    "markdown-it-py": "markdown_it",
+    "mjml-python": "mjml",
+}
+
+
+def test_every_dependency_is_used_and_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in project["dependencies"]}
+    imported = {module.partition(".")[0] for source in product() for _, module, _ in source.imports()}
+    unused = {name for name in names - BROUGHT_FOR_OTHERS.keys() if IMPORTED_AS.get(name, name) not in imported}
+    assert not unused, f"Nothing imports {unused}: take it out of pyproject.toml and run `make lock`."
+    reasons = (ROOT / "docs" / "adr" / "0010-dependencies.md").read_text(encoding="utf-8")
+    unexplained = {name for name in names if name not in reasons}
+    assert not unexplained, f"Say why in docs/adr/0010-dependencies.md: {unexplained}"
