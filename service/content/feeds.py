@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import feedparser
 
-from service.content import plain_text, xml_guard
+from service.content import media, plain_text, xml_guard
 from service.domain.articles import FeedItem
 from service.errors import Kind, ServiceError
 
@@ -38,11 +38,12 @@ def parse_feed(body: bytes, *, location: str, charset: str | None = None) -> lis
     """
     document = xml_guard.decode(body, charset).encode()
     xml_guard.check(document)
+    document, alternatives = media.take_alternatives(document)
     parsed = _parse(document)
     channel, atom = parsed.feed, parsed.version.startswith("atom")
     site = channel.get("link", "")
     base = location if urlsplit(location).scheme in ("http", "https") else site
-    return [_item(entry, base, channel.get("language"), atom=atom) for entry in parsed.entries]
+    return [_item(entry, base, channel.get("language"), alternatives, atom=atom) for entry in parsed.entries]
 
 
 def _parse(document: bytes) -> Any:
@@ -69,10 +70,12 @@ def _unreadable(reason: str) -> ServiceError:
     )
 
 
-def _item(entry: Entry, base: str, channel_language: str | None, *, atom: bool) -> FeedItem:
+def _item(
+    entry: Entry, base: str, channel_language: str | None, alternatives: Mapping[str, str], *, atom: bool
+) -> FeedItem:
     details = [entry.get("summary_detail"), *entry.get("content", [])]
     bodies = [detail for detail in details if detail and detail.get("value", "").strip()]
-    image = _image(entry, base, bodies)
+    image = _image(entry, base, bodies, alternatives)
     published, published_at = _published(entry)
     return FeedItem(
         guid=entry.get("id", "").strip() or None,
@@ -173,14 +176,14 @@ def _language(entry: Entry, bodies: Iterable[Entry]) -> str | None:
     return entry.get("language") or next((d["language"] for d in (title, *bodies) if d.get("language")), None)
 
 
-def _image(entry: Entry, base: str, bodies: list[Entry]) -> tuple[str, str] | None:
+def _image(entry: Entry, base: str, bodies: list[Entry], alternatives: Mapping[str, str]) -> tuple[str, str] | None:
     """Address and alternative text: what the feed offers as an image, else the first one in the text."""
     offered = [link.get("href") for link in entry.get("links") or [] if _is_image(link, "enclosure")]
     offered += [media.get("url") for media in entry.get("media_content") or [] if _is_image(media, None)]
     offered += [media.get("url") for media in entry.get("media_thumbnail") or []]
     for address in offered:
         if absolute := _absolute(base, entry, address):
-            return absolute, ""
+            return absolute, alternatives.get(address or "", "")
     for body in bodies:
         if (found := plain_text.first_image(body["value"])) and (absolute := _absolute(base, entry, found[0])):
             return absolute, found[1]

@@ -133,18 +133,21 @@ def gather_readers(tx: Transaction, *, list_id: int, cutoff_at: datetime, max_ag
         {
             "list": list_id,
             "cutoff": cutoff_at,
-            "seen_after": cutoff_at - timedelta(days=max_age_days),
+            "max_age": timedelta(days=max_age_days),
             "now": tx.now,
         },
     )
 
 
 # Who has chosen no topic of the list gets them all: an empty choice on a form means "no preference".
+# What was old already when it was first seen is an archive, not news: a new source does not flood anybody (peers §2.2).
 _GATHER = """
 INSERT INTO run_readers
 WITH eligible AS MATERIALIZED (
     SELECT a.id, a.language FROM articles a JOIN sources f ON f.id = a.source_id
-    WHERE f.list_id = :list AND a.published_at <= :cutoff AND a.first_seen_at > :seen_after AND a.withdrawn_at IS NULL
+    WHERE f.list_id = :list AND a.withdrawn_at IS NULL
+      AND a.first_seen_at > :cutoff - :max_age
+      AND a.published_at BETWEEN a.first_seen_at - :max_age AND :cutoff
 ), audience AS (
     SELECT s.id, s.language,
            CASE WHEN EXISTS (SELECT 1 FROM suppressions x

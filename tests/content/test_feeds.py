@@ -161,6 +161,27 @@ def test_an_image_is_found_where_publishers_put_it(more: str, image: tuple[str, 
     assert (item.image_url, item.image_alt) == (image or (None, None))
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["before the summary", "after it"])
+@pytest.mark.parametrize("summary", ["The summary", "A hill &gt; a house", None])
+def test_the_description_of_an_image_is_its_alternative_text(summary: str | None, first: bool) -> None:
+    image = (
+        '<media:content url="/m.jpg" medium="image"><media:title a=">">Hill</media:title>'
+        "<media:description>A hill &gt; a house</media:description><media:thumbnail url='/t.jpg'/></media:content>"
+        '<media:content url="/n.jpg" medium="image"><media:description/><media:title/></media:content>'
+    )
+    described = f"<description>{summary}</description>" if summary else ""
+    item = only_item(an_rss(an_item(description=None, more=image + described if first else described + image)))
+    assert item.summary == (summary or "").replace("&gt;", ">")
+    assert (item.image_url, item.image_alt) == ("https://hub.example/m.jpg", "A hill > a house")
+    assert item.title == "Article 1"
+
+
+def test_the_description_of_a_group_of_media_describes_the_item() -> None:
+    group = '<media:group><media:content url="/m.jpg" medium="image"/><media:description>D</media:description>'
+    item = only_item(an_rss(an_item(description=None, more=group + "</media:group>")))
+    assert (item.summary, item.image_alt) == ("D", None)
+
+
 @pytest.mark.parametrize(
     ("written", "name"),
     [
@@ -293,6 +314,15 @@ def test_html_bombs_cost_little(nest: str) -> None:
     body = an_rss(an_item(description=f"<![CDATA[Calm. {nest * 100_000}]]>"))
     assert only_item(body).summary.startswith("Calm.")
     assert time.process_time() - start < 3
+
+
+def test_a_parser_that_stumbles_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object, **__: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr("feedparser.parse", stumble)
+    with pytest.raises(ServiceError, match=r"IndexError\. Nothing was changed"):
+        items_of(an_rss(an_item()))
 
 
 BROKEN = {

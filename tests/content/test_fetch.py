@@ -249,6 +249,20 @@ def test_the_connection_goes_to_the_address_that_was_checked(
     assert [name for name in asked if name == "rebinding.example"] == ["rebinding.example"]
 
 
+def test_every_address_of_a_name_is_tried(site: Site, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """localhost is ::1 first, and many a server listens on 127.0.0.1 only."""
+    real = socket.getaddrinfo
+
+    def several(host: str, *args: object, **more: object) -> object:
+        if host != "localhost":
+            return real(host, *args, **more)  # type: ignore[arg-type]
+        return [(0, 0, 0, "", (address, 0)) for address in ("::1", "127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(fetch.socket, "getaddrinfo", several)
+    site.page("/f", b"<rss/>")
+    assert isinstance(fetcher.fetch(site.url("/f")), Fetched)
+
+
 def test_a_feed_that_trickles_is_given_up(site: Site, fetcher: Fetcher, clock: FrozenClock) -> None:
     def trickle(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)

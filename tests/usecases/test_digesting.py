@@ -203,12 +203,20 @@ def test_too_few_articles_wait(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    "article", [{"published": -1}, {"seen": 31}, {"withdrawn": True}], ids=["future", "seen long ago", "withdrawn"]
+    "article",
+    [{"published": -1}, {"seen": 31}, {"withdrawn": True}, {"published": 33, "seen": 2}],
+    ids=["future", "seen long ago", "withdrawn", "an archive when it was first seen"],
 )
 def test_articles_that_are_not_eligible(hub: Hub, article: dict[str, float]) -> None:
     hub.article("no", "running", **article)
     reader = hub.reader("r@a.example", "running")
     assert hub.issue_of(hub.run()[0], reader) is SkipReason.NOTHING_NEW
+
+
+def test_an_article_that_was_old_before_the_run_but_new_when_seen_is_news(hub: Hub) -> None:
+    article = hub.article("late", "running", published=50, seen=29)
+    reader = hub.reader("r@a.example", "running")
+    assert hub.issue_of(hub.run()[0], reader) == [article], "only its age when first seen counts"
 
 
 def test_planning_is_done_once(hub: Hub, tx: Transaction, queue: HintList) -> None:
@@ -269,3 +277,46 @@ def test_two_digests_of_a_list_planned_at_once_do_not_mail_an_article_twice(
     with transaction() as tx:
         assert tx.session.scalar(select(func.count()).select_from(MailedArticle)) == 50 * 4
     engine.dispose()
+
+
+def test_one_run_planned_by_two_workers_is_planned_once(
+    fresh_database: tuple[str, str], clock: FrozenClock, queue: HintList
+) -> None:
+    engine = store_engine.create(fresh_database[1], "tests")
+    transaction: TransactionFactory = factory(engine, clock, queue)
+    with transaction() as tx:
+        hub = Hub(tx)
+        hub.article("a", "running")
+        for n in range(20):
+            hub.reader(f"{n}@a.example", "running")
+        campaign = digesting.start_run(tx, "hub", by="ada").campaign_id
+    together = threading.Barrier(2)
+    planned: list[digesting.RunPlanned | None] = []
+
+    def plan() -> None:
+        together.wait()
+        with transaction() as tx:
+            planned.append(digesting.plan_run(tx, campaign))
+
+    threads = [threading.Thread(target=plan) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(planned) == 2
+    assert [p.audience for p in planned if p] == [20]
+    with transaction() as tx:
+        assert tx.session.scalar(select(func.count()).select_from(Delivery)) == 20
+    engine.dispose()
+
+
+def test_a_plan_that_breaks_off_leaves_nothing(hub: Hub, tx: Transaction, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.article("a", "running")
+    hub.reader("r@a.example", "running")
+    campaign = digesting.start_run(tx, "hub", by="ada").campaign_id
+    monkeypatch.setattr(digesting.campaigns, "move_campaign", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError), tx.session.begin_nested():
+        digesting.plan_run(tx, campaign)
+    monkeypatch.undo()
+    assert tx.session.scalar(select(func.count()).select_from(MailedArticle)) == 0
+    assert digesting.plan_run(tx, campaign) == digesting.RunPlanned(audience=1, queued=1, issues=1)

@@ -19,7 +19,7 @@ class Digest(Base):
     min_items: Mapped[int]
     max_items: Mapped[int]
     max_age_days: Mapped[int]
-    """Counted from when Milepost first saw the article."""
+    """Counted from when Milepost first saw the article; what was older than that already is never new."""
 
 
 class Run(Base):
