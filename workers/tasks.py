@@ -23,15 +23,19 @@ senders = Senders()
 
 
 def hinted(hint: Hint) -> Callable[[Callable[..., None]], Task]:
-    """Register a task under the hint's name. An unreachable database is one line in the log, not a traceback."""
+    """Register a task under the hint's name. An unreachable database is one line in the log, not a traceback.
+
+    Whatever a process is first asked to do opens its row and lets its heart beat, if that failed at the start.
+    """
 
     def register(function: Callable[..., None]) -> Task:
         @wraps(function)
-        def run(*args: Any) -> None:
+        def run(task: Task, *ids: int) -> None:
             try:
-                function(*args)
+                senders.get(container(), lane_of(task))
+                function(task, *ids)
             except OperationalError as error:
-                log.error("database_unreachable", error=type(error.orig).__name__)  # noqa: TRY400
+                log.error("database_trouble", error=type(error.orig).__name__)  # noqa: TRY400
 
         task: Task = app.task(name=hint.value, bind=True)(run)
         return task
@@ -39,11 +43,15 @@ def hinted(hint: Hint) -> Callable[[Callable[..., None]], Task]:
     return register
 
 
+def lane_of(task: Task) -> Lane:
+    """The queue that the hint came through; their names are those of the lanes."""
+    return Lane(task.request.delivery_info["routing_key"])
+
+
 @hinted(Hint.SEND_DUE)
 def send_due(task: Task) -> None:
-    lane = Lane(task.request.delivery_info["routing_key"])
     recover(container())
-    dispatching.send_due(senders.get(container(), lane))
+    dispatching.send_due(senders.get(container(), lane_of(task)))
 
 
 @hinted(Hint.SWEEP)
@@ -85,7 +93,7 @@ def look_around(sender: Any, **_: object) -> None:
         for lane in sender.app.amqp.queues.consume_from:
             senders.get(container(), Lane(lane))
     except OperationalError as error:
-        log.error("database_unreachable", error=type(error.orig).__name__)  # noqa: TRY400
+        log.error("database_trouble", error=type(error.orig).__name__)  # noqa: TRY400
 
 
 def leave(**_: object) -> None:

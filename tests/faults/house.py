@@ -107,6 +107,12 @@ class FaultHouse:
         server.send_signal(signal.SIGKILL)
         server.wait()
 
+    def stop(self, name: str) -> None:
+        """As an operator does: SIGTERM, and wait until it has gone by itself."""
+        process = self.processes.pop(name)
+        process.terminate()
+        assert process.wait(timeout=30) == 0, self.log(name)[-2000:]
+
     def stop_all(self) -> None:
         self.engine.dispose()
         for name in ("beat", "bulk", "interactive", "inbound", "web", "sink"):
@@ -143,9 +149,14 @@ class FaultHouse:
 
     def taken(self) -> list[str]:
         """Recipients in the order in which the sink took their messages."""
-        return (
-            [line.split()[0] for line in self.taken_file.read_text().splitlines()] if self.taken_file.exists() else []
-        )
+        return [recipient for recipient, _, _ in self.taken_lines()]
+
+    def taken_lines(self) -> list[tuple[str, str, float]]:
+        """Recipient, Message-ID and time of each message that the sink took."""
+        if not self.taken_file.exists():
+            return []
+        lines = (line.split() for line in self.taken_file.read_text().splitlines())
+        return [(recipient, message_id, float(at)) for recipient, message_id, at in lines]
 
     def by_status(self, campaign_id: int) -> dict[DeliveryStatus, set[str]]:
         found: dict[DeliveryStatus, set[str]] = {status: set() for status in DeliveryStatus}

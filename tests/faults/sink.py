@@ -1,5 +1,7 @@
 """An SMTP server that notes in a file, before it answers, whom it has taken: `python -m tests.faults.sink PORT FILE`.
 
+A line is: recipient, Message-ID, Unix time.
+
 `--hold-at N`: the N-th message is noted and never answered, so that a test can kill whoever waits for the answer.
 """
 
@@ -7,6 +9,7 @@ import argparse
 import asyncio
 import os
 import re
+import time
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -23,7 +26,7 @@ class Handler:
         found = MESSAGE_ID.search(envelope.content)
         message_id = found[1].decode() if found else "none"
         for recipient in envelope.rcpt_tos:
-            os.write(self.file, f"{recipient} {message_id}\n".encode())
+            os.write(self.file, f"{recipient} {message_id} {time.time():.3f}\n".encode())
         self.taken += 1
         if self.taken == self.hold_at:
             await asyncio.Event().wait()

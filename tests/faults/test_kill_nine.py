@@ -1,13 +1,15 @@
 """`kill -9` of any one process during a campaign to 2,000: nobody twice, nobody missing (invariants 1, 4 and 8)."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from service.domain.campaigns import Resolution
-from service.domain.words import DeliveryStatus
+from service.domain.words import DeliveryStatus, SkipReason
 from service.usecases import campaigning
 from tests.faults.house import FaultHouse, drop_everything_in, fault_house
 
@@ -60,11 +62,58 @@ def test_who_is_on_the_wire_when_the_worker_dies_is_uncertain_until_a_person_dec
     if decision is Resolution.RESEND:
         assert report.buckets[DeliveryStatus.ACCEPTED] == READERS
         assert copies.pop(uncertain) == 2, "the second copy that a person accepted"
-        same = {line.split()[1] for line in house.taken_file.read_text().splitlines() if line.startswith(uncertain)}
+        same = {message_id for recipient, message_id, _ in house.taken_lines() if recipient == uncertain}
         assert len(same) == 1, "with the same Message-ID (A-11)"
     else:
         assert report.buckets[DeliveryStatus.FAILED] == 1
     assert set(copies.values()) == {1}
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_nothing_behind(house: FaultHouse) -> None:
+    house.start("sink", "bulk", "inbound", "beat")
+    campaign_id = house.a_campaign_to(READERS)
+    house.wait_until("the campaign is under way", lambda: len(house.taken()) >= MIDST)
+    house.stop("bulk")
+    report = house.report(campaign_id)
+    assert report.buckets[DeliveryStatus.QUEUED] > 0
+    assert report.buckets[DeliveryStatus.SENDING] == report.buckets[DeliveryStatus.UNCERTAIN] == 0
+    assert report.buckets[DeliveryStatus.ACCEPTED] == len(house.taken())
+    with house.engine.connect() as connection:
+        processes = connection.execute(text("SELECT id, ended_at FROM worker_processes WHERE lane = 'bulk'")).all()
+    journals = {path.stem for path in (house.directory / "state" / "journal").iterdir()}
+    assert processes
+    assert all(ended_at is not None and str(worker) not in journals for worker, ended_at in processes)
+    house.start("bulk")
+    house.wait_until_sent(campaign_id)
+    house.assert_nobody_twice_nobody_missing(campaign_id, uncertain_at_most=0)
+
+
+def test_nothing_starts_5_seconds_after_an_unsubscribe(house: FaultHouse) -> None:  # invariant 2
+    house.start("sink", "bulk", "inbound", "beat")
+    campaign_id = house.a_campaign_to(READERS)
+    house.wait_until("the campaign is under way", lambda: len(house.taken()) >= MIDST)
+    with house.engine.begin() as connection:
+        connection.execute(text("UPDATE subscriptions SET state = 'unsubscribed'"))
+    unsubscribed_at = time.time()
+    report = house.wait_until_sent(campaign_id)
+    assert max(at for _, _, at in house.taken_lines()) < unsubscribed_at + 5
+    assert report.skipped == {SkipReason.NO_CONSENT: READERS - len(house.taken())}
+    assert report.buckets[DeliveryStatus.SKIPPED] > 0
+
+
+def test_a_worker_started_before_its_servers_waits_and_says_so(house: FaultHouse) -> None:
+    house.start("sink")
+    campaign_id = house.a_campaign_to(20)
+    house.kill("valkey")
+    house.kill("postgres")
+    house.start("bulk", "inbound", "beat")
+    house.wait_until("it says what is missing", lambda: "Trying again" in house.log("bulk"))
+    assert "Traceback" not in house.log("bulk")
+    house.start("valkey")
+    house.wait_until("and then that", lambda: "database_trouble" in house.log("inbound"))
+    house.start("postgres")
+    house.wait_until_sent(campaign_id)
+    house.assert_nobody_twice_nobody_missing(campaign_id, uncertain_at_most=0)
 
 
 def test_an_emptied_valkey_only_delays(house: FaultHouse) -> None:

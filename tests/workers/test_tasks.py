@@ -1,0 +1,155 @@
+"""Celery's side of the hints: the same names, the same prefix, the right lane; nothing happens at import."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.bootstrap import Container, build_container
+from service.domain.words import Lane
+from service.errors import ServiceError
+from service.mail.journal import dead_journals
+from service.ports import Hint
+from service.store.schema import WorkerProcess
+from service.taskqueue import CeleryTaskQueue
+from tests.conftest import SettingsMaker
+from workers import app as workers_app
+from workers import sending
+from workers import tasks as workers_tasks
+from workers.timetable import SWEEP_SECONDS, timetable
+
+
+def use(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_app, "container", lambda: container)
+    monkeypatch.setattr(workers_tasks, "container", lambda: container)
+    monkeypatch.setattr(workers_tasks, "senders", sending.Senders())
+
+
+@pytest.fixture(autouse=True)
+def configured(make_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch) -> Container:
+    """This process as a worker whose servers cannot be reached."""
+    monkeypatch.setattr("service.telemetry.configure", lambda *_: None)  # pytest's logging stays as it is
+    container = build_container(make_settings(database_url="postgresql://nobody@/nowhere?host=/nowhere"))
+    use(container, monkeypatch)
+    return container
+
+
+@pytest.fixture
+def wired(
+    make_settings: SettingsMaker, fresh_database: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Container]:
+    """The same on a database of its own."""
+    container = build_container(make_settings(database_url=fresh_database[1]))
+    use(container, monkeypatch)
+    yield container
+    workers_tasks.senders.close()
+    container.engine.dispose()
+
+
+def test_every_hint_is_a_task_and_every_task_a_hint() -> None:
+    registered = {name for name in workers_app.app.tasks if name.startswith("workers.")}
+    assert registered == {hint.value for hint in Hint}
+
+
+def test_the_timetable_sweeps_every_five_seconds_on_a_lane_that_never_waits_for_a_relay() -> None:
+    entries = timetable(15)
+    assert {entry["task"] for entry in entries.values()} == {Hint.SWEEP, Hint.PULL_CONTENT}
+    assert {entry["options"]["queue"] for entry in entries.values()} == {Lane.INBOUND}
+    assert entries["sweep"]["schedule"] == SWEEP_SECONDS == 5
+    assert entries["pull"]["schedule"] == 900
+
+
+def test_both_sides_of_redis_agree(configured: Container) -> None:
+    asking = CeleryTaskQueue(configured.settings.redis_url)._celery.conf
+    working = workers_app.configuration()
+    prefix = "global_keyprefix"
+    assert asking.broker_transport_options[prefix] == working["broker_transport_options"][prefix]
+    assert asking.task_serializer in working["accept_content"]
+    assert working["broker_url"] == configured.settings.redis_url
+
+
+def test_importing_the_app_reads_no_settings() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import workers.app, workers.tasks"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin"},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_worker_without_settings_ends_with_what_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "solo", "-Q", "bulk"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin"},
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "MILEPOST_DATABASE_URL: is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def run(hint: Hint, lane: Lane, *ids: int) -> None:
+    """As the worker of `lane` runs it."""
+    task: Any = workers_app.app.tasks[hint.value]
+    task.push_request(delivery_info={"routing_key": lane.value})
+    try:
+        task.run(*ids)
+    finally:
+        task.pop_request()
+
+
+def processes(container: Container) -> list[tuple[str, bool]]:
+    with container.transaction() as tx:
+        rows = tx.session.query(WorkerProcess).order_by(WorkerProcess.started_at).all()
+        return [(row.lane, row.ended_at is not None) for row in rows]
+
+
+@pytest.mark.parametrize("hint", [Hint.SEND_DUE, Hint.SWEEP, Hint.PROCESS_SIGNUPS])
+def test_a_hint_with_nothing_to_do_does_nothing(wired: Container, hint: Hint) -> None:
+    run(hint, Lane.INTERACTIVE)
+    assert processes(wired) == [("interactive", False)]
+
+
+def test_a_hint_for_a_campaign_that_is_not_there_is_an_error_in_the_log_only(wired: Container) -> None:
+    with pytest.raises(ServiceError, match="no campaign 4711"):
+        run(Hint.PLAN_CAMPAIGN, Lane.BULK, 4711)
+
+
+def test_a_process_is_one_worker_per_lane_and_leaves_nothing_behind(wired: Container) -> None:
+    run(Hint.SEND_DUE, Lane.BULK)
+    run(Hint.SEND_DUE, Lane.BULK)
+    run(Hint.SEND_DUE, Lane.INTERACTIVE)
+    assert processes(wired) == [("bulk", False), ("interactive", False)]
+    directory = sending.journal_directory(wired)
+    assert len(list(directory.iterdir())) == 2
+    assert list(dead_journals(directory)) == []
+    workers_tasks.leave()
+    assert processes(wired) == [("bulk", True), ("interactive", True)]
+    assert list(directory.iterdir()) == []
+
+
+def test_an_unreachable_database_leaves_no_journal_and_no_traceback(configured: Container) -> None:
+    run(Hint.SEND_DUE, Lane.BULK)
+    assert list(sending.journal_directory(configured).iterdir()) == []
+
+
+def test_celerys_exit_code_zero_is_a_wish_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not sending.asked_to_stop()
+    monkeypatch.setattr(sending.state, "should_stop", 0)
+    assert sending.asked_to_stop()
+    monkeypatch.setattr(sending.state, "should_stop", False)
+    assert not sending.asked_to_stop()
+
+
+def test_jitter_goes_both_ways() -> None:
+    drawn = [sending.jitter() for _ in range(200)]
+    assert min(drawn) < 0 < max(drawn)
+    assert all(-1 <= value <= 1 for value in drawn)
