@@ -94,9 +94,7 @@ def get_notice(tx: Transaction, language: Language, notice_id: int | None = None
     """The privacy notice with this id, whatever its language, or the one in force in `language`."""
     if notice_id is not None and notice_id > LARGEST_ID:
         return None
-    notice = (
-        wordings.find_notice_in_force(tx, language) if notice_id is None else wordings.find_notice(tx, notice_id)
-    )
+    notice = wordings.find_notice_in_force(tx, language) if notice_id is None else wordings.find_notice(tx, notice_id)
     if notice is None:
         return None
     in_force = wordings.find_notice_in_force(tx, notice.language)
