@@ -158,7 +158,8 @@ class House:
         from service.settings import load
 
         self._wait_for(f"{self.hub_url}/health/live")
-        container = build_container(load(self.settings), process="demo seed")
+        quietly = self.settings | {"MILEPOST_LOG_LEVEL": "warning"}
+        container = build_container(load(quietly), process="demo seed")
         try:
             self.say(seed(self.state, container, self.hub_url))
         finally:

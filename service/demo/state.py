@@ -116,7 +116,8 @@ class DemoState:
         state = self.read("state.json")
         ports: dict[str, int] = {}
         for name, preferred in PREFERRED_PORTS.items():
-            kept = state.get("ports", {}).get(name, preferred)
+            # Several demos in directories of their own may start at once: they do not compete for the usual ports.
+            kept = state.get("ports", {}).get(name, preferred if self.is_default else free_port())
             ports[name] = kept if is_free(kept) and kept not in ports.values() else free_port()
         self.write("state.json", state | {"ports": ports})
         return ports

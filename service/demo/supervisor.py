@@ -52,6 +52,7 @@ def stopping_on_signals(asked: threading.Event) -> Iterator[None]:
 def _say_pages(state: DemoState, say: Say) -> None:
     ports = state.kept_ports()
     here = "" if state.is_default else f" (after: set -a; . {state.directory}/environment; set +a)"
+    where = "" if state.is_default else f" --dir {state.directory}"
     say("")
     say(f"  Training hub, with the sign-up box  http://localhost:{ports['hub']}/")
     say(f"  Sign-up page                        http://localhost:{ports['web']}/subscribe")
@@ -60,7 +61,7 @@ def _say_pages(state: DemoState, say: Say) -> None:
     say(f"  In another terminal, in this directory{here}:")
     say("    .venv/bin/milepost digest send hub        mail everybody what is new for them")
     say("    .venv/bin/milepost status                 how many there are of everything")
-    say("    .venv/bin/milepost demo --once --json     the main job once, by itself")
+    say(f"    .venv/bin/milepost demo --once --json{where}     the main job once, by itself")
     say("")
     say("  Nothing here can reach a real inbox: every mail ends in the catcher. Sign-ups are not checked by DNS.")
     say("")
