@@ -120,8 +120,7 @@ def _open(tx: Transaction, keys: Keys, token_text: str) -> Subscriber | None:
 
 
 def _again(tx: Transaction, keys: Keys, subscriber: Subscriber) -> Control:
-    tx.session.refresh(subscriber)
-    return _control(tx, keys, subscriber)
+    return _control(tx, keys, subscribers.lock_subscriber(tx, subscriber.id) or subscriber)
 
 
 def _control(tx: Transaction, keys: Keys, subscriber: Subscriber) -> Control:
