@@ -14,6 +14,7 @@ import pytest
 from service.domain.words import Language, MailKind, Purpose
 from service.ports import Hint
 from service.settings import PREFIX, Settings
+from service.store.schema import Base
 from service.texts import _flatten, templates_dir
 from tests.architecture.sources import ROOT, committed, product
 from tests.cli.conftest import as_environment
@@ -153,3 +154,9 @@ def test_every_dependency_is_used_and_has_a_reason() -> None:
     reasons = (ROOT / "docs" / "adr" / "0010-dependencies.md").read_text(encoding="utf-8")
     unexplained = {name for name in names if name not in reasons}
     assert not unexplained, f"Say why in docs/adr/0010-dependencies.md: {unexplained}"
+
+
+def test_every_table_is_explained() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    missing = [name for name in Base.metadata.tables if f"`{name}`" not in page]
+    assert not missing, f"Add to the tables in ARCHITECTURE.md: {missing}"
