@@ -4,7 +4,7 @@ from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 
-from service.demo.http import PAGES, Answer, Request, Site, as_json, not_found, page, templates
+from service.demo.http import Answer, Request, Site, as_json, not_found, page, page_file, templates
 from service.demo.mailbox import Content, Mail, Mailbox, open_mail
 
 PER_PAGE = 50
@@ -28,7 +28,7 @@ def catcher_site(database: Path) -> Site:
             r"/mails/(\d+)/source": pages.show_source,
             r"/api/mails": pages.api_list,
             r"/api/mails/(\d+)": pages.api_mail,
-            r"/(catcher\.(?:css|js))": _static,
+            r"/(catcher\.css|catcher\.js|icon\.svg)": lambda request: page_file(request.arguments[0]),
             r"/health/live": lambda _: as_json({"status": "ok"}),
         }
     )
@@ -115,12 +115,6 @@ class _Pages:
         with closing(Mailbox(self._database)) as mailbox:
             found = mailbox.get(_number(request.arguments[0], 0))
         return None if found is None else (*found, open_mail(found[1]))
-
-
-def _static(request: Request) -> Answer:
-    kind = "text/css" if request.arguments[0].endswith("css") else "text/javascript"
-    body = (PAGES / request.arguments[0]).read_bytes()
-    return Answer(body, f"{kind}; charset=utf-8", cacheable=True)
 
 
 def _number(text: str, otherwise: int) -> int:

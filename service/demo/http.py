@@ -66,6 +66,13 @@ def templates() -> jinja2.Environment:
     )
 
 
+def page_file(name: str) -> Answer:
+    """A style sheet, script or icon that lies beside the pages."""
+    kinds = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+    path = PAGES / name
+    return Answer(path.read_bytes(), kinds[path.suffix], cacheable=True)
+
+
 class Site:
     """Patterns of paths and what answers them. GET and HEAD only: the demo's own pages change nothing."""
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from service.demo.articles import HubArticle, read_articles, topics
 from service.demo.feeds import atom, rss
-from service.demo.http import PAGES, Answer, Request, Site, not_found, page, templates
+from service.demo.http import Answer, Request, Site, not_found, page, page_file, templates
 from service.demo.state import DemoState, checkout
 from service.domain.words import Language
 from service.errors import ConfigurationError
@@ -45,13 +45,13 @@ TEXTS = {
         "fiction": "Fjellsko Sport is made up for the demo of Milepost. The articles are its own.",
     },
     Language.DE: {
-        "claim": "Training, das in deine Woche passt",
+        "claim": "Training, das in Ihre Woche passt",
         "lead": "Klarer Rat für alle, die bergauf und bei Wetter laufen: vom Kraftraum bis zum Wettkampftag.",
         "newest": "Neue Artikel",
         "by": "von {author}",
         "all": "Alle Artikel",
         "more": "Mehr dazu",
-        "signup": "Das Beste aus dem Hub, in dein Postfach",
+        "signup": "Das Beste aus dem Hub, in Ihr Postfach",
         "fallback": "Den Trainings-Digest bestellen",
         "other": "English",
         "fiction": "Fjellsko Sport ist für die Demo von Milepost erfunden. Die Artikel sind ihre eigenen.",
@@ -71,7 +71,7 @@ def hub_site(articles: list[HubArticle], images: Path, base: str, milepost_url: 
             r"/feeds/en\.rss": pages.english_feed,
             r"/feeds/de\.atom": pages.german_feed,
             r"/images/([a-z0-9-]+\.png)": pages.image,
-            r"/hub\.css": lambda _: Answer((PAGES / "hub.css").read_bytes(), "text/css; charset=utf-8", cacheable=True),
+            r"/(hub\.css|icon\.svg)": lambda request: page_file(request.arguments[0]),
             r"/health/live": lambda _: Answer(b"ok\n", "text/plain; charset=utf-8"),
         }
     )
@@ -154,7 +154,7 @@ class _Pages:
 def _date(at: datetime, language: Language) -> str:
     from babel.dates import format_date
 
-    return format_date(at, "long", locale=language)
+    return format_date(at, "long", locale={Language.EN: "en_GB", Language.DE: "de_DE"}[language])
 
 
 def serve(state: DemoState, port: int, milepost_url: str) -> None:
