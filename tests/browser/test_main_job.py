@@ -40,8 +40,8 @@ def test_from_the_publishers_page_to_silence(house: House, page: Page) -> None:
 
     page.goto(f"{house.public_url}/subscribe")
     shoot(page, "signup")
-    page.get_by_label(re.compile("e-mail", re.IGNORECASE)).fill(address)
-    page.get_by_label(re.compile("first name", re.IGNORECASE)).fill("Ada")
+    page.get_by_role("textbox", name="E-mail address").fill(address)
+    page.get_by_role("textbox", name="First name").fill("Ada")
     for box in page.locator("input[type=checkbox][name=topics]").all():
         box.check()
     page.locator("input[type=checkbox][name=purposes][value=digest]").check()
