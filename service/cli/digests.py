@@ -6,8 +6,9 @@ import typer
 
 from service.cli import following
 from service.cli.campaigns import Wait, show_reports
-from service.cli.console import Json, note, show_json, show_table
+from service.cli.console import Json, note, say, show_json, show_table
 from service.cli.opening import opened, operator_name
+from service.domain.words import Language
 
 app = typer.Typer(help="Digests: the newest articles of each reader's topics.", no_args_is_help=True)
 
@@ -29,8 +30,50 @@ def list_(json: Json = False) -> None:
         show_table(
             ("slug", "name", "at least", "at most", "days"),
             ((r["slug"], ", ".join(r["names"].values()), *(r[f] for f in fields[2:])) for r in rows),
-            empty="There is no digest yet.",
+            empty="There is no digest yet. `milepost digest add` adds one.",
         )
+
+
+@app.command()
+def add(
+    slug: Annotated[str, typer.Argument(help="A short name for the digest.", show_default=False)],
+    list_slug: Annotated[str, typer.Option("--list", help="The list whose readers get it.")],
+    name: Annotated[list[str], typer.Option(help="LANGUAGE=NAME, as readers see it. Once per language.")],
+    min_items: Annotated[int, typer.Option(min=1, help="With fewer new articles a reader gets nothing.")] = 1,
+    max_items: Annotated[int, typer.Option(min=1, help="More wait for the next run.")] = 5,
+    max_age_days: Annotated[
+        int, typer.Option(min=1, help="Older ones are left out, counted from the first pull.")
+    ] = 30,
+    json: Json = False,
+) -> None:
+    """Add a digest, or change the one with this name. Nothing is sent."""
+    from service.usecases.digesting import add_digest
+
+    names = _names(name)
+    with opened() as container, container.transaction() as tx:
+        add_digest(
+            tx,
+            slug=slug,
+            list_slug=list_slug,
+            names=names,
+            min_items=min_items,
+            max_items=max_items,
+            max_age_days=max_age_days,
+        )
+    if json:
+        show_json({"slug": slug, "names": names})
+    else:
+        say(f"The digest {slug} is there. `milepost digest send {slug}` runs it.")
+
+
+def _names(entries: list[str]) -> dict[Language, str]:
+    given = dict(entry.partition("=")[::2] for entry in entries)
+    missing = [language.value for language in Language if not given.get(language.value, "").strip()]
+    unknown = sorted(given.keys() - {language.value for language in Language})
+    if missing or unknown:
+        wanted = " ".join(f"--name '{language.value}=…'" for language in Language)
+        raise typer.BadParameter(f"a digest has one name per language: {wanted}.")
+    return {language: given[language.value].strip() for language in Language}
 
 
 @app.command()
