@@ -26,6 +26,9 @@ BATCH_WORK = timedelta(seconds=2)
 FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 500
 """Nothing is known of the relay at first; 500 keep statements and the loss of a host small."""
 
+BUSY_FOR = timedelta(seconds=8)
+"""Within this long after a claim its worker is at work on it: 3 s of starting, the last answer, and recording."""
+
 TURN = timedelta(seconds=60)
 """A worker looks at its queue again after so long, so that it can be stopped and other hints are heard."""
 
@@ -43,7 +46,7 @@ JITTER = 0.1
 """C-10: ±10 %, so that what failed together does not come back together."""
 
 FIRST_REPEAT = timedelta(seconds=30)
-"""After an unknown outcome of a confirmation: somebody is waiting for it, and nothing says that the relay is busy."""
+"""After a connection was lost: no relay asked for patience, and somebody may be waiting for a confirmation."""
 
 FIRST_HOLD, LONGEST_HOLD = timedelta(seconds=5), timedelta(minutes=5)
 """How long a worker leaves an unusable relay alone: a restart is seen soon, an outage is not hammered (C-11)."""
@@ -110,7 +113,7 @@ def decide_result(
         case Fate.UNKNOWN if lane is not Lane.INTERACTIVE:
             status = DeliveryStatus.UNCERTAIN
         case Fate.UNKNOWN | Fate.RETRY:
-            first = FIRST_RETRY if verdict.fate is Fate.RETRY else FIRST_REPEAT
+            first = FIRST_RETRY if outcome.code is not None else FIRST_REPEAT
             delay = retry_delay(tried, first=first, jitter=jitter)
             status = DeliveryStatus.FAILED if delay is None else DeliveryStatus.QUEUED
             wait = delay or timedelta()

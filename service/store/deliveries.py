@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
+from service.domain.deliveries import BUSY_FOR, LEASE
 from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose
 from service.ports import Hint
 from service.store.schema import Campaign, Delivery, Revision
@@ -158,7 +159,11 @@ def give_articles_back(tx: Transaction, delivery_ids: Sequence[int]) -> None:
 
 
 def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
-    """Lanes with due mail that no worker is busy with. A busy worker comes back by itself, so hints do not pile up."""
+    """Lanes with due mail, or with mail that somebody has held for longer than a batch takes, unless a worker is busy.
+
+    A busy worker comes back by itself, so hints do not pile up. Who holds mail for long has met trouble, and settles it
+    when it is woken.
+    """
     return [
         Lane(lane)
         for lane in tx.session.scalars(
@@ -166,8 +171,9 @@ def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
                 """
                 SELECT l.lane FROM (VALUES ('interactive'), ('bulk')) AS l(lane)
                 WHERE NOT EXISTS (SELECT 1 FROM deliveries d
-                                  WHERE d.status = 'sending' AND d.lease_until > :now AND d.lane = l.lane)
-                  AND (l.lane = 'interactive' AND EXISTS (
+                                  WHERE d.status = 'sending' AND d.lease_until > :busy AND d.lane = l.lane)
+                  AND (EXISTS (SELECT 1 FROM deliveries d WHERE d.status = 'sending' AND d.lane = l.lane)
+                       OR l.lane = 'interactive' AND EXISTS (
                            SELECT 1 FROM deliveries d
                            WHERE d.lane = 'interactive' AND d.status = 'queued' AND d.due_at <= :now)
                        OR l.lane = 'bulk' AND EXISTS (
@@ -175,6 +181,6 @@ def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
                            WHERE c.status = 'sending' AND d.lane = 'bulk' AND d.status = 'queued' AND d.due_at <= :now))
                 """
             ),
-            {"now": tx.now},
+            {"now": tx.now, "busy": tx.now + LEASE - BUSY_FOR},
         )
     ]

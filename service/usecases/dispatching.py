@@ -107,7 +107,9 @@ def send_due(sender: Sender) -> int:
     """
     if sender.clock.monotonic() < sender.held_until:
         return 0
-    settle(sender.transaction, sender.journal, sender.jitter)
+    leftovers = settle(sender.transaction, sender.journal, sender.jitter)
+    if leftovers:
+        log.warning("leftovers_settled", held=leftovers)
     sender.journal.clear()
     tried = 0
     end = sender.clock.monotonic() + TURN.total_seconds()

@@ -104,11 +104,22 @@ QUEUED, ACCEPTED, FAILED, UNCERTAIN = (
 def test_what_follows_from_a_fate(
     fate: Fate, lane: Lane, attempts: int, status: DeliveryStatus, wait: float, counted: bool
 ) -> None:
-    outcome = Outcome(7, Phase.EOM, None, None, "", "relay:25")
+    outcome = Outcome(7, Phase.EOM, None if fate is Fate.UNKNOWN else 250, None, "", "relay:25")
     result = decide_result(
         outcome, Verdict(fate, Scope.MESSAGE), lane=lane, attempts=attempts, jitter=0, hold=timedelta(minutes=2)
     )
     assert (result.status, result.wait, result.counted) == (status, timedelta(minutes=wait), counted)
+
+
+def test_a_lost_connection_is_tried_again_sooner_than_a_relay_that_asked_for_patience() -> None:
+    waits = [
+        decide_result(outcome, decide_fate(outcome), lane=Lane.BULK, attempts=0, jitter=0).wait
+        for outcome in (
+            Outcome(7, Phase.DATA, None, None, "closed", "relay:25"),
+            Outcome(7, Phase.DATA, 451, None, "later", "relay:25"),
+        )
+    ]
+    assert waits == [timedelta(seconds=30), timedelta(minutes=15)]
 
 
 ANSWER = Outcome(1, Phase.EOM, 250, None, "ok", "relay:25")

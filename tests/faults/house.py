@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,20 +78,20 @@ class FaultHouse:
 
     # Processes
 
-    def start(self, *names: str, sink_hold_at: int | None = None) -> None:
+    def start(self, *names: str, sink: Sequence[str] = ()) -> None:
+        """`sink`: further arguments of the sink."""
         for name in names:
             if name in ("postgres", "valkey"):
                 getattr(self, name).start()
                 continue
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self._command(name, sink_hold_at), env=self.environment, cwd=ROOT, stdout=log, stderr=log
+                    self._command(name, sink), env=self.environment, cwd=ROOT, stdout=log, stderr=log
                 )
 
-    def _command(self, name: str, sink_hold_at: int | None) -> list[str]:
+    def _command(self, name: str, sink: Sequence[str]) -> list[str]:
         if name == "sink":
-            hold = [] if sink_hold_at is None else ["--hold-at", str(sink_hold_at)]
-            return [sys.executable, "-m", "tests.faults.sink", str(self.sink_port), str(self.taken_file), *hold]
+            return [sys.executable, "-m", "tests.faults.sink", str(self.sink_port), str(self.taken_file), *sink]
         if name == "web":
             serve = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--port", str(self.web_port)]
             return [*serve, "service.web.app:from_environment"]

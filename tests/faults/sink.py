@@ -2,7 +2,8 @@
 
 A line is: recipient, Message-ID, Unix time.
 
-`--hold-at N`: the N-th message is noted and never answered, so that a test can kill whoever waits for the answer.
+`--hold-at N [--hold-phase mail|rcpt|eom]`: the N-th message is never answered in that phase, so that a test can kill
+whoever waits for the answer. At eom it is noted first: the sink has it.
 """
 
 import argparse
@@ -17,24 +18,42 @@ MESSAGE_ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE | re.IGNORECASE
 
 
 class Handler:
-    def __init__(self, file: str, hold_at: int | None) -> None:
+    def __init__(self, file: str, hold_at: int | None, hold_phase: str) -> None:
         self.file = os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         self.hold_at = hold_at
-        self.taken = 0
+        self.hold_phase = hold_phase
+        self.begun = 0
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        self.begun += 1
+        await self.hold("mail")
+        envelope.mail_from = address
+        return "250 2.1.0 ok"
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        await self.hold("rcpt")
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 ok"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         found = MESSAGE_ID.search(envelope.content)
         message_id = found[1].decode() if found else "none"
         for recipient in envelope.rcpt_tos:
             os.write(self.file, f"{recipient} {message_id} {time.time():.3f}\n".encode())
-        self.taken += 1
-        if self.taken == self.hold_at:
-            await asyncio.Event().wait()
+        await self.hold("eom")
         return "250 2.0.0 taken"
 
+    async def hold(self, phase: str) -> None:
+        if phase == self.hold_phase and self.begun == self.hold_at:
+            print("holding", flush=True)  # noqa: T201
+            await asyncio.Event().wait()
 
-async def serve(port: int, file: str, hold_at: int | None) -> None:
-    handler = Handler(file, hold_at)
+
+async def serve(port: int, handler: Handler) -> None:
     server = await asyncio.get_running_loop().create_server(
         lambda: SMTP(handler, hostname="sink.example"), "127.0.0.1", port
     )
@@ -47,5 +66,6 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("file")
     parser.add_argument("--hold-at", type=int)
+    parser.add_argument("--hold-phase", default="eom")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, given.file, given.hold_at))
+    asyncio.run(serve(given.port, Handler(given.file, given.hold_at, given.hold_phase)))

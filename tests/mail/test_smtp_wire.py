@@ -137,7 +137,7 @@ def test_a_relay_that_is_gone_is_an_outcome_of_the_connection() -> None:
 
 
 @contextmanager
-def a_dialogue(*says: bytes) -> Iterator[int]:
+def a_dialogue(*says: bytes, then_close: bool = False) -> Iterator[int]:
     """A server that says these lines, one after each thing it hears, and then nothing more until it is left."""
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -147,6 +147,8 @@ def a_dialogue(*says: bytes) -> Iterator[int]:
             for line in says:
                 connection.sendall(line)
                 connection.recv(65536)
+            if then_close:
+                return
             connection.settimeout(10)
             while connection.recv(65536):
                 pass
@@ -200,6 +202,40 @@ def test_silence_ends_after_the_time_limit_of_its_phase(
         (outcome,) = send(transport, a_message())
     assert (outcome.phase, outcome.code) == (phase, None)
     assert outcome.text == "No answer within the time that RFC 5321 allows."
+
+
+def test_a_connection_lost_within_the_message_was_not_the_final_dot() -> None:
+    """The relay cannot have taken it, so it is not uncertain: it is tried again."""
+    huge = b"Subject: x\r\n\r\n" + b"x" * 76 * 200_000 + b"\r\n"
+    talk = [b"220 hi\r\n", EHLO_OK, b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"]
+    with a_dialogue(*talk, then_close=True) as port, transport_to(a_relay(port)) as transport:
+        (outcome,) = send(transport, a_message(huge))
+        assert (outcome.phase, outcome.code) == (Phase.DATA, None)
+        assert transport._journal.events == [("answered", 1)]  # type: ignore[attr-defined]
+
+
+def test_a_relay_that_refuses_the_sender_keeps_its_connection() -> None:
+    script = {"b+token@bounce.example": (Phase.MAIL, 451, "4.3.1", "no room")}
+    with ScriptedRelay(script) as relay, transport_to(a_relay(relay.port)) as transport:
+        outcomes = send(transport, a_message(), a_message(number=2))
+        assert [(o.phase, o.code) for o in outcomes] == [(Phase.MAIL, 451)] * 2
+        assert relay.commands == ["connect", "EHLO", "MAIL", "MAIL"]
+
+
+def test_a_relay_that_closes_with_its_answer_is_called_again() -> None:
+    script = {"full@x.example": (Phase.EOM, 421, "4.3.2", "enough for this connection")}
+    with ScriptedRelay(script) as relay, transport_to(a_relay(relay.port)) as transport:
+        outcomes = send(transport, a_message(to="full@x.example"), a_message(number=2))
+        assert [(o.phase, o.code) for o in outcomes] == [(Phase.EOM, 421), (Phase.EOM, 250)]
+        assert relay.commands.count("connect") == 2
+
+
+def test_a_relay_that_cannot_reset_is_left() -> None:
+    talk = [b"220 hi\r\n", EHLO_OK, b"250 ok\r\n", b"550 5.1.1 no\r\n", b"500 RSET?\r\n"]
+    with a_dialogue(*talk) as port, transport_to(a_relay(port)) as transport:
+        (refused,) = send(transport, a_message())
+        assert (refused.phase, refused.code) == (Phase.RCPT, 550)
+        assert transport._connection is None
 
 
 def test_time_limits_are_those_of_the_standard() -> None:  # A-46, RFC 5321 §4.5.3.2

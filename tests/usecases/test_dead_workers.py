@@ -245,7 +245,20 @@ def test_the_sweep_does_not_wake_a_lane_that_is_busy(transaction: TransactionFac
     a_dead_worker(transaction, clock)
     with transaction() as tx:
         assert sweep(tx).woken == []
-    clock.advance(seconds=61)
+    clock.advance(seconds=9)
+    with transaction() as tx:
+        assert sweep(tx).woken == [Lane.BULK], "longer than a batch takes: it met trouble"
+
+
+def test_the_sweep_wakes_who_met_trouble_with_the_last_of_a_campaign(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    """Nothing is queued any more, and yet there is something to settle, long before the lease ends."""
+    with transaction() as tx:
+        a_reader(tx, "r@example.org")
+        ordered(tx)
+    a_dead_worker(transaction, clock)
+    clock.advance(seconds=9)
     with transaction() as tx:
         assert sweep(tx).woken == [Lane.BULK]
 
