@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInte
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.outcomes import Phase
-from service.domain.words import DeliveryStatus, Language, Lane, MailKind, Purpose, SkipReason
+from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose, SkipReason
 from service.store.schema.base import At, Base, CreatedAt, Key, word
 
 
