@@ -51,9 +51,18 @@ class DemoState:
         self._lock: int | None = None
 
     def prepare(self) -> None:
-        for path in (self.directory, self.logs, self.work):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+        """Make the directory. Raises ConfigurationError if it was somebody else's demo, root's for instance."""
+        try:
+            for path in (self.directory, self.logs, self.work):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+            for path in self.directory.glob("*.json"):
+                path.read_bytes()
+        except PermissionError as error:
+            raise ConfigurationError(
+                f"{error.filename} belongs to somebody else; nothing was started. Start the demo as that user, or with "
+                "--dir and a directory of your own."
+            ) from None
 
     # The lock
 

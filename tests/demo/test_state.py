@@ -171,3 +171,21 @@ def test_a_log_that_grew_long_makes_way(state: DemoState, monkeypatch: pytest.Mo
 
 def test_a_house_that_was_never_started_can_be_stopped(state: DemoState) -> None:
     House(state, print).stop()
+
+
+def test_somebody_elses_demo_is_left_alone(tmp_path: Path) -> None:
+    """Root's files in a checkout that an ordinary user starts the demo in afterwards."""
+    tmp_path.chmod(0o755)
+    directory = tmp_path / "demo"
+    DemoState(directory).prepare()
+    script = (
+        "import sys; from pathlib import Path; from service.demo.state import DemoState\n"
+        "from service.errors import ConfigurationError\n"
+        "import os; os.geteuid() == 0 and os.setuid(65534)\n"
+        "try: DemoState(Path(sys.argv[1])).prepare()\n"
+        "except ConfigurationError as error: print(error)\n"
+    )
+    if os.geteuid() != 0:
+        (directory / "state.json").touch(mode=0o000)
+    done = subprocess.run([sys.executable, "-c", script, str(directory)], check=True, capture_output=True, text=True)
+    assert "belongs to somebody else; nothing was started" in done.stdout
