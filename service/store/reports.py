@@ -44,7 +44,7 @@ class CampaignReport:
     oldest_due_at: datetime | None
     """Of those queued: in the past by more than a minute means that nobody is sending."""
     lost_leases: int
-    """Claimed by a worker that has neither answered nor come back in time; see `milepost worker-lost`."""
+    """Claimed by a worker that has neither answered nor come back in time; see `milepost worker lost`."""
     created_at: datetime
     ordered_at: datetime | None
     planned_at: datetime | None

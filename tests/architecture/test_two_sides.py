@@ -160,3 +160,23 @@ def test_every_table_is_explained() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     missing = [name for name in Base.metadata.tables if f"`{name}`" not in page]
     assert not missing, f"Add to the tables in ARCHITECTURE.md: {missing}"
+
+
+def test_pages_and_messages_name_only_commands_that_exist() -> None:
+    listed = re.findall(r"^## `milepost (.+)`$", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(listed) > 20
+    groups = {command.partition(" ")[0] for command in listed if " " in command}
+    known = {*listed, *groups}
+    unknown = [
+        f"{name}: milepost {command}"
+        for name in committed()
+        if name.endswith(".md") or (name.startswith(("service/", "workers/")) and name.endswith(".py"))
+        for first, second in re.findall(
+            # A command stands in backticks, or after a path, or at the start of a line of a shell.
+            r"(?:`|/|^)milepost ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?",
+            (ROOT / name).read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+        if (command := f"{first} {second}" if first in groups and second else first) not in known | {"commands"}
+    ]
+    assert not unknown, f"There is no such command; see docs/cli.md: {unknown}"
