@@ -1,0 +1,1 @@
+"""The demo's articles and pictures are what they promise to be."""
