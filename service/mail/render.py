@@ -28,6 +28,9 @@ _XMLNS = ' xmlns="http://www.w3.org/1999/xhtml"'
 """HTML needs no namespace, and no mail names a host that is not ours (invariant 6)."""
 
 
+_INCLUDE = re.compile(r'<mj-include path="([^"]+)" />')
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """What a reader sees of a mail, before it is encoded."""
@@ -80,11 +83,12 @@ def _environment(loader: FileSystemLoader | DictLoader, *, autoescape: bool) -> 
 
 
 def _compile_mjml(emails: Path, name: str) -> str:
-    def include(path: str) -> str:
-        return (emails / path).read_text(encoding="utf-8")
+    def read(path: str) -> str:
+        # Put in place here, because MJML's own include lets go of the width of the page around it.
+        return _INCLUDE.sub(lambda found: read(found[1]), (emails / path).read_text(encoding="utf-8"))
 
     # No fonts: MJML would link a font host for families that it knows (design §7).
-    html = mjml2html(include(f"{name}/body.mjml"), fonts={}, include_loader=include, disable_comments=False)
+    html = mjml2html(read(f"{name}/body.mjml"), fonts={}, disable_comments=False)
     return html.replace(_XMLNS, "")
 
 
