@@ -19,6 +19,7 @@ from service.mail.render import TEXT_WIDTH, wrap
 
 BODY_WIDTH = 536
 """Pixels inside the card (templates/emails/_base)."""
+IMAGE_RATIO = 1200 / 630
 
 _TEXT = "font-size:17px;line-height:27px;color:#1b2420"
 _TITLE = "font-family:Georgia,'Times New Roman',serif;font-weight:700;color:#1b2420"
@@ -119,8 +120,8 @@ def _settle_image(token: Token, own_hosts: frozenset[str]) -> None:
             "Put it on your own site and name that host in MILEPOST_OWN_HOSTS."
         )
     token.attrs.pop("title", None)
-    # Clients that know CSS keep the image's own ratio; the others get 16:9 (A-40).
-    token.attrs |= {"width": str(BODY_WIDTH), "height": str(BODY_WIDTH * 9 // 16)}
+    # Clients that know CSS keep the image's own ratio; the others get that of a preview image (A-40).
+    token.attrs |= {"width": str(BODY_WIDTH), "height": str(round(BODY_WIDTH / IMAGE_RATIO))}
 
 
 def _all(tokens: list[Token]) -> Iterator[Token]:

@@ -20,6 +20,8 @@ from service.mail.render import day, listing
 from service.texts import Catalogue
 
 LONGEST_NAME = 60
+TOPICS_NAMED = 3
+"""In the one line above a digest; every article names its own."""
 _LIKE_A_LINK = re.compile(r"[@/\\<>\x00-\x1f]|www\.|\.\w\w", re.IGNORECASE)
 """A client would turn it into a link; such a "name" is not printed."""
 
@@ -104,6 +106,8 @@ def _digest(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
     count = len(letter.articles)
     form = "one" if count == 1 else "many"
     topics = list(dict.fromkeys(topic for article in letter.articles for topic in article.topics))
+    if len(topics) > TOPICS_NAMED:
+        topics = [*topics[:TOPICS_NAMED], text("words.more")]
     about = listing(topics, text("words.and")) or letter.list_name
     return {
         "preheader": text(f"digest.preheader_{form}", count=count, topics=about),
