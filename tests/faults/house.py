@@ -155,7 +155,10 @@ class FaultHouse:
         """Recipient, Message-ID and time of each message that the sink took."""
         if not self.taken_file.exists():
             return []
-        lines = (line.split() for line in self.taken_file.read_text().splitlines())
+        whole, _, _ = self.taken_file.read_text().rpartition(
+            "\n"
+        )  # the last line may be in the middle of being written
+        lines = (line.split() for line in whole.splitlines())
         return [(recipient, message_id, float(at)) for recipient, message_id, at in lines]
 
     def by_status(self, campaign_id: int) -> dict[DeliveryStatus, set[str]]:
@@ -175,9 +178,11 @@ class FaultHouse:
     def wait_until(self, what: str, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         end = time.monotonic() + seconds
         while not condition():
-            if time.monotonic() > end:
-                logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.processes)
-                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{logs}")
+            ended = [name for name, process in self.processes.items() if process.poll() is not None]
+            if ended or time.monotonic() > end:
+                logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in ended or self.processes)
+                why = f"{', '.join(ended)} ended" if ended else f"not within {seconds:.0f} s"
+                raise AssertionError(f"{why}: {what}\n{logs}")
             time.sleep(0.05)
 
     def wait_until_sent(self, campaign_id: int) -> CampaignReport:
