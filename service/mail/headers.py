@@ -35,6 +35,8 @@ class HeaderError(ValueError):
 def unstructured(name: str, value: str) -> bytes:
     """Subject and the like: folded at blanks, or as encoded-words of whole characters (RFC 2047)."""
     _check(name, value)
+    if not value.strip():
+        raise HeaderError(f"{name}: the value is empty.")
     # A literal "=?" would be decoded by the reader's client, so it is encoded too.
     if _PLAIN_TEXT.fullmatch(value) and "=?" not in value:
         words = value.split(" ")
@@ -73,7 +75,9 @@ def items(name: str, values: Sequence[str], label: str = "") -> bytes:
     _check(name, label)
     quoted = ""
     if label and label.isascii() and "=?" not in label:
-        quoted = '"{}" '.format(label.replace("\\", r"\\").replace('"', r"\""))
+        quoted = '"{}"'.format(label.replace("\\", r"\\").replace('"', r"\""))
+        fits = len(f"{name}: {quoted} <{values[0]}>") <= _FOLD_AT
+        quoted += " " if fits else "\r\n "
     return _line(name, quoted + ",\r\n ".join(f"<{value}>" for value in values))
 
 
