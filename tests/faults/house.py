@@ -26,7 +26,7 @@ from service.usecases import campaigning
 from tests.builders import a_campaign, a_list, many_readers
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
+PATIENCE = 100.0
 
 WAL_IS_WRITTEN = ("fsync=off", "full_page_writes=off")
 """Survives `kill -9` of PostgreSQL. Not synchronous_commit=off: its last commits are still in memory then."""

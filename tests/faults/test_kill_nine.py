@@ -13,7 +13,7 @@ from service.domain.words import DeliveryStatus, SkipReason
 from service.usecases import campaigning
 from tests.faults.house import FaultHouse, drop_everything_in, fault_house
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 READERS = 2000
 MIDST = 400
