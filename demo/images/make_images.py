@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from painting import Canvas, Colour, Point, bar, below, box, colour, curve, mix, moved, oval, rounded
+from painting import Canvas, Colour, Point, bar, below, box, colour, curve, mix, moved, oval, ring, rounded
 
 WIDTH, HEIGHT = 1200, 630
 
@@ -133,9 +133,9 @@ def running_lake(canvas: Canvas, p: Palette) -> None:
     for x, y, length in ((180, 492, 150), (520, 505, 220), (800, 488, 110)):
         canvas.fill(bar((x, y), (x + length, y), 3), p.sun, opacity=0.6)
     meadow(canvas, p, 535)
-    for x in range(60, 1000, 130):
+    for x in (60, 190, 320, 450, 580, 840, 970):
         tree(canvas, p, x, 552, 250 - 0.09 * x)
-    runner(canvas, p, 690, 600, 170)
+    runner(canvas, p, 715, 600, 170)
 
 
 def barbell(canvas: Canvas, p: Palette) -> None:
@@ -155,8 +155,7 @@ def kettlebells(canvas: Canvas, p: Palette) -> None:
         foot = 578
         canvas.fill(oval(x, foot, size * 1.05, 12), p.ink, opacity=0.3)
         y = foot - size * 0.95
-        canvas.fill([*oval(x, y - size * 0.98, size * 0.62, size * 0.6), *oval(x, y - size * 0.94, size * 0.38, size * 0.38)],
-                    shade)  # fmt: skip
+        canvas.fill(ring(x, y - size * 0.96, size * 0.62, size * 0.6, width=size * 0.22), shade)
         canvas.fill(oval(x, y, size), mix(shade, p.light, 0.22), mix(shade, p.ink, 0.12))
         canvas.fill(oval(x, y, size * 0.42), p.light, opacity=0.28)
 
@@ -201,8 +200,8 @@ def roller_and_tape(canvas: Canvas, p: Palette) -> None:
         canvas.fill(bar((x, 458), (x, 578), 10), p.ink, opacity=0.28)
     canvas.fill(oval(835, 598, 90, 10), p.ink, opacity=0.22)
     canvas.fill(bar((830, 592), (985, 597), 9), p.accent)
-    canvas.fill([*oval(830, 528, 70), *oval(830, 528, 34)], mix(p.accent, p.light, 0.2), p.accent)
-    canvas.fill([*oval(830, 528, 54), *oval(830, 528, 50)], p.light, opacity=0.5)
+    canvas.fill(ring(830, 528, 70, 70, width=36), mix(p.accent, p.light, 0.2), p.accent)
+    canvas.fill(ring(830, 528, 54, 54, width=4), p.light, opacity=0.5)
 
 
 def stepping_stones(canvas: Canvas, p: Palette) -> None:
@@ -266,7 +265,7 @@ def bottle_and_cup(canvas: Canvas, p: Palette) -> None:
     canvas.fill(rounded(448, 200, 492, 246, 10), p.accent)
     for y in (420, 460, 500):
         canvas.fill(bar((505, y), (528, y), 6), p.light)
-    canvas.fill([*oval(815, 500, 52, 48), *oval(815, 500, 32, 28)], p.accent)
+    canvas.fill(ring(815, 500, 52, 48, width=20), p.accent)
     canvas.fill(oval(735, 580, 105, 9), p.ink, opacity=0.3)
     canvas.fill(curve([(650, 430), (660, 520), (690, 576), (740, 582), (780, 576), (808, 520), (820, 430)]), p.accent,
                 mix(p.accent, p.ink, 0.2))  # fmt: skip
@@ -312,7 +311,7 @@ def track(canvas: Canvas, p: Palette) -> None:
 
 def balloons(canvas: Canvas, p: Palette) -> None:
     meadow(canvas, p)
-    knot = (600, 560)
+    knot = (594, 505)
     for x, y, size, shade in ((455, 250, 82, p.ground), (735, 235, 86, p.accent), (600, 175, 92, p.light)):
         canvas.fill(bar(knot, (x, y + size * 1.2), 3), p.ink)
         canvas.fill([(x - 11, y + size * 1.3), (x, y + size * 1.12), (x + 11, y + size * 1.3)], mix(shade, p.ink, 0.25))
@@ -333,11 +332,7 @@ def shoe(canvas: Canvas, p: Palette) -> None:
     canvas.fill(curve([(740, 476), (850, 490), (890, 528), (760, 530)], closed=True), p.light)
     for x, y in ((520, 378), (552, 408), (586, 434), (624, 454)):
         canvas.fill(bar((x, y), (x - 40, y + 34), 9), p.light)
-    canvas.fill(
-        curve([(330, 500), (440, 455), (600, 520), (700, 528), (560, 536), (440, 492)], closed=True),
-        p.ink,
-        opacity=0.75,
-    )
+    canvas.fill(curve([(292, 410), (352, 440), (366, 524), (298, 520)], closed=True), p.ink, opacity=0.7)
     sole = [(280, 524), (420, 532), (640, 544), (900, 520), (918, 544), (880, 572), (600, 582), (330, 580), (282, 560)]
     canvas.fill(curve(sole, closed=True), p.light, mix(p.light, p.near, 0.3))
 
@@ -367,8 +362,8 @@ def night_lamp(canvas: Canvas, p: Palette) -> None:
     for x, y in ((90, 80), (220, 150), (340, 60), (520, 120), (640, 50), (790, 95), (930, 60), (1090, 130), (1150, 50)):
         canvas.fill(oval(x, y, 2.6), p.light, opacity=0.8)
     canvas.fill(below(lambda x: 540 + 8 * math.sin(x / 260), WIDTH, HEIGHT), p.ground, p.ink)
-    for reach, opacity in ((640, 0.16), (480, 0.18), (300, 0.2)):
-        canvas.fill([(424, 336), (424 + reach, 420), (424 + reach * 0.86, 600)], p.sun, opacity=opacity)
+    for spread, opacity in ((110, 0.12), (76, 0.14), (42, 0.16)):
+        canvas.fill([(447, 336), (1200, 560 - spread), (1200, 560 + spread)], p.sun, opacity=opacity)
     runner(canvas, p._replace(ink=mix(p.far, p.light, 0.1)), 400, 590, 270)
     canvas.fill(oval(447, 336, 9), p.sun)
     tree(canvas, p, 130, 560, 330)

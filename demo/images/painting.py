@@ -120,6 +120,11 @@ def oval(x: float, y: float, across: float, down: float | None = None, *, turn: 
     return shape
 
 
+def ring(x: float, y: float, across: float, down: float, *, width: float) -> Shape:
+    outer, inner = oval(x, y, across, down), oval(x, y, across - width, down - width)
+    return [*outer, outer[0], *inner, inner[0]]
+
+
 def rounded(left: float, top: float, right: float, bottom: float, radius: float) -> Shape:
     corners = ((right - radius, bottom - radius), (left + radius, bottom - radius),
                (left + radius, top + radius), (right - radius, top + radius))  # fmt: skip

@@ -35,12 +35,18 @@ def test_both_languages_of_every_pair() -> None:
     assert set(pairs.values()) == {2}
 
 
+def test_an_author_has_one_role_in_each_language() -> None:
+    signed = re.compile(r"^author: (.+)\nauthor_role: (.+)$", re.MULTILINE)
+    roles = {(path.parent.name, *signed.findall(path.read_text())[0]) for path in FILES}
+    assert len(roles) == len({(language, author) for language, author, _ in roles})
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_an_article_is_complete(path: Path, articles: list[HubArticle]) -> None:
     slug = path.stem
     article = next(a for a in articles if a.slug == slug and a.language.value == path.parent.name)
     assert 10 <= len(article.title) <= 70
-    assert 80 <= len(article.summary) <= 240
+    assert 120 <= len(article.summary) <= 220
     assert 120 <= len(article.body.split()) <= 320
     assert article.image_alt
     assert (DEMO / "images" / article.image).is_file()
