@@ -5,7 +5,8 @@ template, a library or an editor let slip is found here (invariant 6, design §7
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -26,10 +27,23 @@ class LintError(ValueError):
     """The mail must not leave. The message says what is wrong with it."""
 
 
-def check_html(html: str, own_hosts: frozenset[str], links: Iterable[str]) -> None:
-    """Raises `LintError`. `links` are what articles and editors brought: hosts to link to, never to load from."""
+def check_html(
+    html: str, own_hosts: frozenset[str], links: Iterable[str], personal: Mapping[str, str] | None = None
+) -> None:
+    """Raises `LintError`. `links` are what articles and editors brought: hosts to link to, never to load from.
+
+    `personal` says what stands for the reader's own words and links while the rest is read: reading costs more than
+    rendering, so what many readers' mails have in common is read once.
+    """
     if (size := len(html.encode())) > LARGEST_HTML:
         raise LintError(f"The mail has {size:,} bytes of HTML; mail clients cut it off at {LARGEST_HTML:,}.")
+    for own, stand_in in (personal or {}).items():
+        html = html.replace(own, stand_in)
+    _read(html, own_hosts, frozenset(links))
+
+
+@lru_cache(maxsize=128)
+def _read(html: str, own_hosts: frozenset[str], links: frozenset[str]) -> None:
     reader = _Reader(own_hosts, own_hosts | {host for link in links if (host := host_of(link))})
     reader.feed(_CONDITIONAL.sub("", html))
     reader.close()

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import TemplateError
+from markupsafe import escape
 
 from service.domain.addresses import parse_address
 from service.domain.letters import Letter, Publisher
@@ -88,11 +89,24 @@ class Writer:
         """What `write` would say, for people. Raises `UnwritableError`, so a faulty body is found before it is sent."""
         return self._render(letter, links_for(letter, self._publisher, self._keys), now)
 
+    def check_body(self, markdown: str) -> None:
+        """Whether a campaign's body can be mailed, before it is saved. Raises ServiceError (field `body`)."""
+        try:
+            convert(markdown, self._publisher.own_hosts)
+        except MarkdownError as error:
+            raise ServiceError(Kind.INVALID, "body_refused", f"{error} Nothing was saved.", field="body") from error
+
     def _render(self, letter: Letter, links: Links, now: datetime) -> Rendered:
         try:
             values = merge_fields(letter, self._publisher, links, self._catalogue, now)
             rendered = self._renderer.render(letter.kind, letter.language, values)
-            check_html(rendered.html, self._publisher.own_hosts, _brought_links(letter, self._publisher))
+            check_html(
+                rendered.html,
+                self._publisher.own_hosts,
+                _brought_links(letter, self._publisher),
+                # Made by us, or escaped: neither can hide an element.
+                {links.unsubscribe: links.help, links.control: links.help, escape(values.get("greeting", "-")): "-"},
+            )
         except (MarkdownError, LintError) as error:
             raise UnwritableError("content_refused", str(error), enhanced="5.6.0") from error
         except (ValueError, TemplateError) as error:
