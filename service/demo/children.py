@@ -32,6 +32,9 @@ class Child(Protocol):
     def ask_to_stop(self) -> None:
         """Send the signal that means "finish and go"."""
 
+    def tidy(self) -> None:
+        """Remove what only a running process needs; called after it has ended."""
+
 
 class Command:
     """A `milepost` command as a child, its output in a log file."""
@@ -65,6 +68,9 @@ class Command:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
+    def tidy(self) -> None:
+        pass
+
 
 class Server:
     """PostgreSQL or Valkey as a child."""
@@ -87,6 +93,9 @@ class Server:
         if process is not None and process.poll() is None:
             # PostgreSQL's fast shutdown: sessions are ended, everything committed is kept.
             process.send_signal(signal.SIGINT if isinstance(self._server, Postgres) else signal.SIGTERM)
+
+    def tidy(self) -> None:
+        self._server.stop()  # has ended already: what is left is the socket's directory
 
 
 def how_it_ended(process: "subprocess.Popen[bytes]") -> str | None:
@@ -150,6 +159,7 @@ def stop_together(children: Sequence[Child]) -> list[str]:
             process.kill()
             process.wait()
         kill_group(process.pid)
+        child.tidy()
     return killed
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from service.demo.processes import cmdline_of, find_marked
+from service.demo.servers import Postgres
 from service.demo.state import DemoState, is_free, load_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,6 +130,7 @@ def test_a_day_in_the_life_of_a_demo(demo: Demo) -> None:
     assert "nothing is left running" in demo.said()
     assert [cmdline_of(pid) for pid in everybody if cmdline_of(pid)] == []
     assert all(is_free(port) for port in ports.values())
+    assert not Postgres(demo.state.directory / "postgres").sockets.exists()
     assert not (demo.state.directory / "environment").exists()
 
     wipe = demo.run("demo-reset")
