@@ -12,6 +12,8 @@ import pytest
 
 from tests.house import House, demo
 
+pytestmark = pytest.mark.ops
+
 REQUIRED_ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
 AT_MOST_ONCE = ("Reply-To", "Sender", "Auto-Submitted", "Precedence", "Content-Language", "Feedback-ID")
 ONE_CLICK = re.compile(
