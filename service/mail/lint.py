@@ -88,11 +88,11 @@ class _Reader(HTMLParser):
 
     def _check_loads(self, urls: Iterable[str]) -> None:
         for url in urls:
-            if urlsplit(url).scheme not in _WEB or host_of(url) not in self._loadable:
+            if _scheme_of(url) not in _WEB or host_of(url) not in self._loadable:
                 raise LintError(f"The mail would load {url}, which is not on a host of the publisher's.")
 
     def _check_link(self, url: str) -> None:
-        scheme = urlsplit(url).scheme
+        scheme = _scheme_of(url)
         if scheme == "mailto":
             return
         if scheme not in _WEB or host_of(url) not in self._linkable:
@@ -104,3 +104,11 @@ class _Reader(HTMLParser):
             shown = host_of(text if "://" in text else f"https://{text}")
             if shown != host_of(href):
                 raise LintError(f"The mail shows {text} as a link, but it leads to {href}.")
+
+
+def _scheme_of(url: str) -> str | None:
+    """None for what is no URL at all, like "https://[broken"."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return None
