@@ -16,7 +16,7 @@ def message(fields: Iterable[bytes], text: str, html: str) -> bytes:
     Raises `headers.HeaderError` for a field that stands twice, ValueError for a body that is empty or holds NUL.
     """
     # "=_" cannot occur in quoted-printable (RFC 2045 §6.7), so no body can hold the boundary (A-21).
-    boundary = f"=_{secrets.token_hex(16)}"
+    boundary = f"=_{secrets.token_hex(12)}"
     block = headers.serialise(
         [
             *fields,

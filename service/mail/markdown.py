@@ -65,7 +65,9 @@ class Body:
 def convert(markdown: str, own_hosts: frozenset[str]) -> Body:
     """Raises `MarkdownError` for nothing to read, an image from elsewhere, or a link that is not http(s) or mailto."""
     tokens = _PARSER.parse(markdown)
-    text = "\n\n".join(_blocks(SyntaxTreeNode(tokens), TEXT_WIDTH))
+    tree = SyntaxTreeNode(tokens)
+    _check_words(tree)
+    text = "\n\n".join(_blocks(tree, TEXT_WIDTH))
     if not text.strip():
         raise MarkdownError("The body is empty. Write something for readers to read.")
     has_title = _settle_headings(tokens)
@@ -73,6 +75,7 @@ def convert(markdown: str, own_hosts: frozenset[str]) -> Body:
     for token in _all(tokens):
         if token.type == "link_open":
             links.add(_check_link(str(token.attrs["href"])))
+            token.attrs.pop("title", None)
         elif token.type == "image":
             _settle_image(token, own_hosts)
         if token.tag in _STYLES and token.nesting >= 0:
@@ -87,6 +90,15 @@ def convert(markdown: str, own_hosts: frozenset[str]) -> Body:
         link_rel=None,
     )
     return Body(html, text, frozenset(links), has_title)
+
+
+def _check_words(tree: SyntaxTreeNode) -> None:
+    """A heading or a link without words says nothing to who listens to a mail (A-40)."""
+    for node in tree.walk():
+        if node.type == "heading" and not _words(node).strip():
+            raise MarkdownError("A heading is empty. Write its words, or remove its #.")
+        if node.type == "link" and not _words(node).strip():
+            raise MarkdownError(f"The link to {node.attrs['href']!r} has no words. Write some between its brackets.")
 
 
 def _settle_headings(tokens: list[Token]) -> bool:
