@@ -51,7 +51,9 @@ def lane_of(task: Task) -> Lane:
 @hinted(Hint.SEND_DUE)
 def send_due(task: Task) -> None:
     recover(container())
-    dispatching.send_due(senders.get(container(), lane_of(task)))
+    if dispatching.send_due(senders.get(container(), lane_of(task))):
+        # A campaign may be done: say so now, not with the next tick of the timetable.
+        container().queue.hint(Hint.SWEEP, Lane.INBOUND)
 
 
 @hinted(Hint.SWEEP)

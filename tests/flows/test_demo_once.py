@@ -12,6 +12,8 @@ import pytest
 from service.demo.processes import find_marked
 from service.demo.state import DemoState, is_free
 
+pytestmark = pytest.mark.ops
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
