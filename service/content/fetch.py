@@ -36,6 +36,10 @@ _HEADERS = {
     # Other packings could be bombs that only their own library can defuse.
     "Accept-Encoding": "gzip",
 }
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""RFC 4291 §2.4. Outside lie other ways to write inner addresses, of which `is_global` knows only some."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""RFC 6052 §2.1: what DNS64 answers for every host that has IPv4 only."""
 _WEB = re.compile(r"https?:", re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._-]+)", re.IGNORECASE)
 
@@ -178,8 +182,11 @@ class Fetcher:
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    embedded = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    return (embedded or ip).is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv6Address):
+        translated = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+        embedded = ip.ipv4_mapped or ip.sixtofour or translated
+        return _is_public(str(embedded)) if embedded else ip.is_global and ip in _GLOBAL_UNICAST
+    return ip.is_global and not ip.is_multicast
 
 
 def _validator(response: httpx.Response, name: str) -> str | None:

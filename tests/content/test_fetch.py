@@ -223,8 +223,17 @@ def test_a_host_that_leads_inside_must_be_flagged(site: Site, clock: FrozenClock
         ("fe80::1%eth0", False),
         ("fd00::1", False),
         ("::ffff:127.0.0.1", False),
+        ("::ffff:224.0.0.1", False),
         ("2002:7f00:1::", False),
         ("ff02::1", False),
+        # Ways to write an IPv4 address in IPv6 that a gateway would follow (RFC 6052, 8215, 4291 §2.5.5.1, 2765).
+        ("64:ff9b::808:808", True),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b:1::a00:1", False),
+        ("::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_what_is_a_public_address(address: str, public: bool) -> None:
