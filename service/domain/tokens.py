@@ -63,7 +63,7 @@ class Keys:
     def seal(self, token: Token) -> str:
         packed = _PACK.pack(token.small, token.flag, *_split(token.first), *_split(token.second))
         sealed = self._siv.encrypt(packed, [token.kind.encode()])
-        return base64.b32encode(sealed).decode().rstrip("=").lower()
+        return _text(sealed)
 
     def open(self, kind: TokenKind, text: str) -> Token | None:
         """The token, or None for anything that this installation did not seal for this kind."""
@@ -73,6 +73,8 @@ class Keys:
             sealed = base64.b32decode(text.upper() + "====")
             packed = self._siv.decrypt(sealed, [kind.encode()])
         except (binascii.Error, InvalidTag):
+            return None
+        if _text(sealed) != text.lower():  # the last character has four bits that base32 ignores (A-26)
             return None
         small, flag, first_high, first_low, second_high, second_low = _PACK.unpack(packed)
         return Token(kind, first_high << 32 | first_low, second_high << 32 | second_low, small, flag)
@@ -103,6 +105,10 @@ def api_token_hash(token: str) -> bytes:
 
 _PACK = struct.Struct(">HBxHIHI")
 """small 16 bits, flag 8, one byte of padding, then two 48-bit numbers: 16 bytes."""
+
+
+def _text(sealed: bytes) -> str:
+    return base64.b32encode(sealed).decode().rstrip("=").lower()
 
 
 def _split(number: int) -> tuple[int, int]:

@@ -51,6 +51,8 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class UndoExpired:
+    """Too late: an hour has passed, or the reader has unsubscribed again since."""
+
     language: Language
 
 
@@ -118,6 +120,8 @@ def undo(tx: Transaction, keys: Keys, token_text: str, evidence: Evidence) -> Un
         return UndoExpired(subscriber.language)
     ended = consent.list_withdrawn_together(tx, withdrawn)
     back = tuple(event.purpose for event in ended if _give_back(tx, event, evidence))
+    if not back and withdrawn.purpose not in consent.get_active_purposes(tx, subscriber.id, withdrawn.list_id):
+        return UndoExpired(subscriber.language)
     return Undone(subscriber.language, back)
 
 

@@ -143,6 +143,8 @@ class TestForgedLinks:
         token = links["unsubscribe"].removeprefix("/u/")
         other = links["confirm" if "/c/" in path else "control"].rpartition("/")[2]
         forged = [token[:-1], "a" * 52, other, token[::-1], "%00", "x" * 5000, "ä" * 52]
+        genuine = links["confirm" if "confirm" in path else "control" if "/c/" in path else "unsubscribe"][-52:]
+        forged.append(genuine[:-1] + chr(ord(genuine[-1]) + 1))  # differs only in bits that base32 has no use for
         forged += [keys.seal(Token(kind, 1)) for kind in (TokenKind.BOUNCE, TokenKind.FORM)]
         before = everything_stored(container)
         answers = set()
@@ -286,7 +288,7 @@ class TestUnsubscribePage:
         done = self.press(client, client.get(links["unsubscribe"]).text, "Unsubscribe")
         clock.advance(minutes=61)
         late = self.press(client, done.text, "That was a mistake")
-        assert (late.status_code, "An hour has passed" in late.text) == (410, True)
+        assert (late.status_code, "can no longer be undone" in late.text) == (410, True)
         assert states(container)[Purpose.DIGEST] is SubscriptionState.UNSUBSCRIBED
 
     @pytest.mark.parametrize(("link", "words"), [("test", "This was a test"), ("deleted", "You get nothing from us")])
