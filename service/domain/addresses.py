@@ -58,6 +58,7 @@ def parse_address(text: str, *, reserved: bool = False) -> Address:
             allow_domain_literal=False,
             allow_display_name=False,
             test_environment=reserved,
+            strict=True,  # at most 64 before the @ (RFC 5321 §4.5.3.1.1)
         )
     except EmailNotValidError as error:
         raise _refusal("address_malformed", "The e-mail address is not valid.") from error

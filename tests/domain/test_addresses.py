@@ -50,6 +50,7 @@ BAD = [
     ("anna@fjell.no\u202e", "address_malformed"),
     ("\u30c4@fjell.no", "address_not_ascii"),
     ("a" * 245 + "@fjell.no.no", "address_too_long"),
+    ("a" * 65 + "@fjell.no", "address_malformed"),
     ("anna@fjell.test", "address_malformed"),
     ("anna@shop.example", "address_reserved"),
     ("anna@example.org", "address_reserved"),
