@@ -56,7 +56,7 @@ def publish(tx: Transaction, publisher: Publisher) -> None:
 
 def get_form(tx: Transaction, slug: str, language: Language) -> FormView:
     """The version of the form in force, in this language. Raises ServiceError (NOT_FOUND, field `form`)."""
-    found = wordings.find_form(tx, slug)
+    found = wordings.find_form(tx, slug) if "\0" not in slug else None  # PostgreSQL refuses to look for a NUL
     if found is None:
         raise ServiceError(
             Kind.NOT_FOUND, "form_unknown", "There is no such sign-up form; nothing was stored.", field="form"
@@ -92,7 +92,7 @@ class NoticeView:
 
 def get_notice(tx: Transaction, language: Language, notice_id: int | None = None) -> NoticeView | None:
     """The privacy notice with this id, whatever its language, or the one in force in `language`."""
-    if notice_id is not None and notice_id > LARGEST_ID:
+    if notice_id is not None and abs(notice_id) > LARGEST_ID:
         return None
     notice = wordings.find_notice_in_force(tx, language) if notice_id is None else wordings.find_notice(tx, notice_id)
     if notice is None:

@@ -23,7 +23,8 @@ STATIC = Path(__file__).parent / "static"
 def create_app(container: Container, mail_domains: MailDomains | None = None) -> FastAPI:
     """The application. `mail_domains` says whether a domain takes mail; by default DNS, where settings ask for it."""
     settings = container.settings
-    app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url=None)
+    # No redirect for a slash too many: it would lead to whatever host the request named, and RFC 8058 §3.1 forbids any.
+    app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.container = container
     app.state.pages = Pages(container)
     app.state.network_limit = NetworkLimit(settings.redis_url, settings.signup_network_per_hour, container.keys)

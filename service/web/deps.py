@@ -45,8 +45,10 @@ def client_ip(request: Request) -> str | None:
 
 
 def read_language(request: Request, wanted: str = "") -> Language:
-    """The language to answer in: as wanted, as the page's address says, as the browser prefers, else the default."""
-    for choice in (wanted, request.query_params.get("language", ""), *_accepted(request)):
+    """The language to answer in: as wanted, as the form that was sent says (`request.state.language`), as the page's
+    address says, as the browser prefers, else the default."""
+    sent = getattr(request.state, "language", "")
+    for choice in (wanted, sent, request.query_params.get("language", ""), *_accepted(request)):
         if choice in list(Language):
             return Language(choice)
     return get_container(request).settings.default_language
@@ -72,7 +74,7 @@ async def read_form(request: Request) -> Fields:
         raise HTTPException(415)
     try:
         form = await request.form(max_files=0, max_fields=MOST_FIELDS)
-    except (MultiPartException, ClientDisconnect) as error:
+    except (MultiPartException, ClientDisconnect, UnicodeError) as error:  # a charset may be one that decodes nothing
         raise HTTPException(400) from error
     fields: dict[str, tuple[str, ...]] = {}
     for name, value in form.multi_items():
@@ -84,6 +86,8 @@ async def read_json(request: Request) -> dict[str, Any]:
     """The JSON object in the body. Raises ServiceError (INVALID) for anything else."""
     try:
         value = json.loads(await request.body())
+    except ClientDisconnect as error:
+        raise HTTPException(400) from error
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

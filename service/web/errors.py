@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFreeError
 from starlette.exceptions import HTTPException
 
 from service.errors import Kind, ServiceError
@@ -44,6 +45,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(NoConnectionFreeError, _database_away)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -67,12 +69,11 @@ def _service_error(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    code = PAGES.get(error.status_code, "failed" if error.status_code >= SERVER_ERROR else "refused")
     if _for_program(request):
-        code = PAGES.get(error.status_code, "refused")
         answer: Response = problem(error.status_code, code, _in_words(request, code, str(error.detail)))
     else:
-        page = PAGES.get(error.status_code, "failed" if error.status_code >= SERVER_ERROR else "refused")
-        answer = get_pages(request).message(page, read_language(request), error.status_code)
+        answer = get_pages(request).message(code, read_language(request), error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 

@@ -113,7 +113,8 @@ def test_the_document_needs_no_token_and_names_the_scheme(stranger: Client) -> N
     assert document["components"]["securitySchemes"]["HTTPBearer"] == {"type": "http", "scheme": "bearer"}
     post = document["paths"]["/api/v1/campaigns"]["post"]
     assert post["operationId"] == "create_campaign"
-    assert "application/problem+json" in post["responses"]["401"]["content"]
+    for status in ("400", "401", "404", "409", "413", "415", "422", "503"):
+        assert "application/problem+json" in post["responses"][status]["content"]
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,9 @@ def test_refused_in_the_readers_language_and_nothing_stored(behind_proxy, clock,
         reader = Reader(client, container, clock)
         assert [reader.sign_up(address=f"r{n}@fjell.no").status_code for n in range(2)] == [303, 303]
         queue.hints.clear()
-        page = client.post("/subscribe?language=de", data={**_fields(reader)})
+        page = client.post("/subscribe", data={**_fields(reader)})
         assert (page.status_code, "Zu viele Anmeldungen" in page.text) == (429, True)
-        answer = client.post("/subscribe?language=de", json=_fields(reader))
+        answer = client.post("/subscribe", json=_fields(reader))
         assert (answer.status_code, answer.json()["code"]) == (429, "network_limit")
         assert "nichts gespeichert" in answer.json()["detail"]
     assert queue.hints == []

@@ -203,6 +203,7 @@ class TestRefusals:
                 assert answer.status_code == 500
                 assert "secret" not in answer.text
                 assert "anna" not in answer.text
+                assert "our mistake" in answer.text
                 assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
 
     @pytest.mark.parametrize(("method", "path"), [("DELETE", "/subscribe"), ("PUT", "/u/x"), ("GET", "/u/x/undo")])
@@ -210,6 +211,28 @@ class TestRefusals:
         answer = client.request(method, path)
         assert (answer.status_code, "Nothing was changed" in answer.text) == (405, True)
         assert answer.headers["allow"]
+
+    @pytest.mark.parametrize("number", ["-1", "-99999999999999999999", "99999999999999999999"])
+    def test_numbers_that_are_nobodys(self, client, number):
+        assert client.get(f"/privacy/{number}").status_code == 404
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    @pytest.mark.parametrize("path", ["/u/x/", "/subscribe/", "/static", "/api/v1/campaigns/"])
+    def test_nobody_is_sent_to_a_host_that_the_request_named(self, client, method, path):
+        """A-24: no redirect on the way out, and none anywhere to what a Host header says."""
+        answer = client.request(method, path, headers={"Host": "evil.example"})
+        assert answer.status_code in (404, 405)
+        assert "location" not in answer.headers
+
+    def test_when_every_connection_is_taken(self, make_settings, valkey, clock, shared_engine, transaction, postgres):
+        """Busy is not broken: the same page as without a database."""
+        container = make_container(make_settings(redis_url=valkey.url), shared_engine, transaction, clock, HintList())
+        busy = create_engine(postgres.url(), pool_size=1, max_overflow=0, pool_timeout=0.01)
+        container = dataclasses.replace(container, engine=busy, transaction=factory(busy, clock, HintList()))
+        with make_client(create_app(container)) as client, busy.connect():
+            assert client.get("/subscribe").status_code == 503
+            assert client.get("/health/ready").status_code == 503
+        busy.dispose()
 
     def test_parameters_are_not_repeated(self, client):
         answer = client.get("/privacy/<script>x", headers={"Accept": "application/json"})

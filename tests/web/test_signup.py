@@ -1,5 +1,6 @@
 """The sign-up form over HTTP: what is accepted, what is refused, and that nobody learns who is known."""
 
+import asyncio
 import dataclasses
 import re
 import statistics
@@ -240,6 +241,50 @@ class TestRefused:
             client.post("/subscribe", content=b"a", headers={"Content-Type": "multipart/form-data"}).status_code == 400
         )
         assert nothing_happened(container, queue)
+
+    def test_half_a_surrogate_is_no_fields_name(self, client, container, queue):
+        """It can be read, and not be written back."""
+        answer = client.post("/subscribe", content=b'{"\\ud800": 1}', headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "field_unusable", "?")
+        assert nothing_happened(container, queue)
+
+    def test_a_charset_that_decodes_nothing(self, client, container, queue):
+        body = b'--x\r\nContent-Disposition: form-data; name="address"\r\n\r\na\xff\r\n--x--\r\n'
+        headers = {"Content-Type": "multipart/form-data; boundary=x; charset=undefined"}
+        assert client.post("/subscribe", content=body, headers=headers).status_code == 400
+        assert nothing_happened(container, queue)
+
+    @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+    def test_who_hangs_up_is_no_fault_of_ours(self, app, content_type):
+        """A body that breaks off is refused, and not logged as a bug."""
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/subscribe",
+            "query_string": b"",
+            "headers": [(b"content-type", content_type.encode())],
+        }
+        asyncio.run(app(scope, receive, send))
+        assert sent[0]["status"] == 400
+
+    @pytest.mark.parametrize("kind", ["data", "json"])
+    def test_a_form_that_is_not_there_in_the_language_that_was_chosen(self, client, kind):
+        """The browser's language is a guess; the form's is the reader's choice."""
+        sent = {kind: ANNA | {"language": "de", "form": "nothing"}}
+        answer = client.post("/subscribe", headers={"Accept-Language": "en"}, **sent)
+        assert (answer.status_code, "nichts gespeichert" in answer.text) == (404, True)
+
+    @pytest.mark.parametrize("path", ["/subscribe?form=%00", "/subscribe/token?form=hub%00"])
+    def test_nul_is_in_no_forms_name(self, client, path):
+        assert client.get(path).status_code == 404
 
 
 class TestPersonsAndRobots:

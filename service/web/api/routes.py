@@ -27,12 +27,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         "content": {"application/problem+json": {"schema": models.ProblemOut.model_json_schema()}},
     }
     for status in (
+        HTTPStatus.BAD_REQUEST,
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.CONFLICT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
     )
 }
 
@@ -70,6 +72,7 @@ def list_campaigns(container: Wired, limit: Annotated[int, Query(ge=1, le=1000)]
 @operators.post("/campaigns", status_code=HTTPStatus.CREATED)
 def create_campaign(given: models.NewCampaign, container: Wired, by: By, response: Response) -> models.CampaignOut:
     """Keep a draft. Nothing is sent before POST /campaigns/{id}/send."""
+    container.writer.check_body(given.body)
     with container.transaction() as tx:
         campaign_id = campaigning.create_campaign(
             tx,

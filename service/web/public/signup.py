@@ -39,8 +39,11 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Submission))
 async def read_submission(request: Request) -> Submission:
     """What was sent, from an HTML form or a JSON object; 415 for anything else."""
     if media_type(request) == "application/json":
-        return _from_json(await read_json(request))
+        value = await read_json(request)
+        request.state.language = value.get("language", "")
+        return _from_json(value)
     fields = await read_form(request)
+    request.state.language = fields.get("language", ("",))[0]
     values: dict[str, Any] = {
         name: fields.get(name, ()) if name in SEVERAL else fields.get(name, ("",))[0] for name in FIELDS
     }
@@ -230,7 +233,8 @@ def _from_json(value: dict[str, Any]) -> Submission:
             Kind.INVALID,
             "field_unusable",
             "A field is unknown or of the wrong type; nothing was stored.",
-            field=wrong[0],
+            # Half of a surrogate pair can be read from JSON, but not be written back.
+            field=wrong[0].encode(errors="replace").decode(),
         )
     values: dict[str, Any] = {name: tuple(given) if name in SEVERAL else given for name, given in value.items()}
     return Submission(**values)
