@@ -41,6 +41,7 @@ def create(
 
     text = _body(body, body_file)
     with opened() as container:
+        container.writer.check_body(text)
         with container.transaction() as tx:
             campaign_id = create_campaign(
                 tx,

@@ -115,6 +115,7 @@ def test_the_text_comes_from_a_file_or_a_pipe(
         ("--subject", " "),
         ("--name", "two\nlines"),
         ("--body", " "),
+        ("--body", "![a stranger](https://elsewhere.test/a.png)"),
         ("--body", "x" * 100_001),
         ("--list", "nowhere"),
     ],
