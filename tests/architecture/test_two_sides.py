@@ -180,3 +180,16 @@ def test_pages_and_messages_name_only_commands_that_exist() -> None:
         if (command := f"{first} {second}" if first in groups and second else first) not in known | {"commands"}
     ]
     assert not unknown, f"There is no such command; see docs/cli.md: {unknown}"
+
+
+def test_pages_name_only_files_that_exist() -> None:
+    gone = [
+        f"{name}: {path}"
+        for name in committed()
+        if name.endswith(".md")
+        for path in re.findall(
+            r"`((?:tests|service|workers|templates|docker|docs)/[\w./-]+)`", (ROOT / name).read_text(encoding="utf-8")
+        )
+        if not (ROOT / path).exists()
+    ]
+    assert not gone, f"There is no such file any more: {gone}"
