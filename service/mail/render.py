@@ -22,13 +22,11 @@ from service.domain.words import Language, MailKind
 from service.texts import Catalogue
 
 TEXT_WIDTH = 72
+_INCLUDE = re.compile(r'<mj-include path="([^"]+)" />')
 _LOCALES = {Language.EN: "en_GB", Language.DE: "de_DE"}
 """Day before month in both, as the catalogues' sentences expect."""
 _XMLNS = ' xmlns="http://www.w3.org/1999/xhtml"'
 """HTML needs no namespace, and no mail names a host that is not ours (invariant 6)."""
-
-
-_INCLUDE = re.compile(r'<mj-include path="([^"]+)" />')
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def _compile_mjml(emails: Path, name: str) -> str:
         return _INCLUDE.sub(lambda found: read(found[1]), (emails / path).read_text(encoding="utf-8"))
 
     # No fonts: MJML would link a font host for families that it knows (design §7).
-    html = mjml2html(read(f"{name}/body.mjml"), fonts={}, disable_comments=False)
+    html = mjml2html(read(f"{name}/body.mjml"), fonts={}, disable_comments=True)
     return html.replace(_XMLNS, "")
 
 

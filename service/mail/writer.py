@@ -6,6 +6,7 @@ The only door of this package for mail going out: use cases hand over a `Letter`
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from email.utils import format_datetime
 from hashlib import sha256
@@ -60,11 +61,18 @@ class Writer:
     def __init__(
         self, publisher: Publisher, keys: Keys, catalogue: Catalogue | None = None, templates: Path | None = None
     ) -> None:
-        """Raises ConfigurationError if the publisher's addresses cannot stand in a header."""
+        """Raises ConfigurationError if an address of the publisher's cannot stand in a header: better than every mail."""
         self._keys = keys
         self._catalogue = catalogue or Catalogue("mail", templates)
         self._renderer = Renderer(templates or templates_dir(), self._catalogue)
-        self._publisher = publisher
+        bounces = _own_address("bounce domain", "MILEPOST_BOUNCE_DOMAIN", f"b@{publisher.bounce_domain}")
+        self._publisher = replace(publisher, bounce_domain=bounces.rpartition("@")[2])
+        self._owner = f"mailto:{_own_address('List-Owner', 'MILEPOST_CONTROLLER_CONTACT', publisher.contact)}"
+        try:
+            self._help = headers.items("List-Help", [f"{publisher.public_url}/help"])
+        except headers.HeaderError as error:
+            remedy = f"{error} Write its host in ASCII, like https://xn--bcher-kva.example."
+            raise _unfit("MILEPOST_PUBLIC_URL", "List-Help", remedy) from error
         self._from = _own_mailbox("From", "MILEPOST_SENDER_ADDRESS", publisher.sender_address, publisher.sender_name)
         self._reply_to = (
             _own_mailbox("Reply-To", "MILEPOST_REPLY_TO", publisher.reply_to) if publisher.reply_to else None
@@ -137,19 +145,31 @@ class Writer:
         yield headers.items("List-Id", [letter.list_header_id], label=letter.list_name)
         yield headers.items("List-Unsubscribe", [links.unsubscribe, links.unsubscribe_mailbox])
         yield headers.structured("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")  # RFC 8058 §3.1
-        yield headers.items("List-Help", [links.help])
-        yield headers.items("List-Owner", [f"mailto:{self._publisher.contact}"])
+        yield self._help
+        yield headers.items("List-Owner", [self._owner])
         yield headers.structured("List-Post", "NO")  # RFC 2369 §3.4
         campaign = f"c{letter.campaign_id}" if letter.campaign_id else ""
         yield headers.structured("Feedback-ID", f"{campaign}:l{letter.list_id}:{letter.kind.value}:{self._sender_id}")
 
 
 def _own_mailbox(field: str, setting: str, address: str, display_name: str | None = None) -> bytes:
-    """A mailbox of the publisher's as a field, its domain as A-labels (A-07)."""
+    """A mailbox of the publisher's as a field (A-07)."""
     try:
-        return headers.mailbox(field, display_name, parse_address(address, reserved=True).address)
-    except (ServiceError, headers.HeaderError) as error:
-        raise ConfigurationError(f"{setting} cannot stand in a mail's {field}; nothing was started. {error}") from error
+        return headers.mailbox(field, display_name, _own_address(field, setting, address))
+    except headers.HeaderError as error:
+        raise _unfit(setting, field, error) from error
+
+
+def _own_address(field: str, setting: str, address: str) -> str:
+    """An address of the publisher's, its domain as A-labels (A-07)."""
+    try:
+        return parse_address(address, reserved=True).address
+    except ServiceError as error:
+        raise _unfit(setting, field, error) from error
+
+
+def _unfit(setting: str, field: str, reason: object) -> ConfigurationError:
+    return ConfigurationError(f"{setting} cannot stand in a mail's {field}; nothing was started. {reason}")
 
 
 def _deliverable(address: str) -> str:
