@@ -61,7 +61,7 @@ class Writer:
     def __init__(
         self, publisher: Publisher, keys: Keys, catalogue: Catalogue | None = None, templates: Path | None = None
     ) -> None:
-        """Raises ConfigurationError if an address of the publisher's cannot stand in a header: better than every mail."""
+        """Raises ConfigurationError if an address of the publisher's cannot stand in a header, not each mail later."""
         self._keys = keys
         self._catalogue = catalogue or Catalogue("mail", templates)
         self._renderer = Renderer(templates or templates_dir(), self._catalogue)

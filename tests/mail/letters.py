@@ -126,9 +126,13 @@ class _Tree(HTMLParser):
         self.found.append(element)
         if tag not in _VOID:
             self.open.append(element)
+        elif tag == "br":
+            self.handle_data("\n")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append(Element(tag, {name: value or "" for name, value in attrs}, tuple(self.open)))
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
         while self.open and self.open.pop().tag != tag:
