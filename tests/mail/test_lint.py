@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.mail import lint
 from service.mail.lint import LARGEST_HTML, LintError, check_html
 
 OWN = frozenset({"news.fjellsko.example"})
@@ -145,3 +146,6 @@ def test_what_stands_for_a_readers_own_words_hides_nothing() -> None:
         check_html(mail, OWN, BROUGHT, personal)
         with pytest.raises(LintError):
             check_html(f'{mail}<img src="{FOREIGN}/{name}" alt="">', OWN, BROUGHT, personal)
+    before = lint._read.cache_info().hits
+    check_html(mail.replace("Bo", "Cem"), OWN, BROUGHT, {key.replace("Bo", "Cem"): personal[key] for key in personal})
+    assert lint._read.cache_info().hits == before + 1
