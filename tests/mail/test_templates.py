@@ -159,6 +159,17 @@ def test_tables_and_images_are_said_to_be_what_they_are(kind: MailKind, language
 
 
 @EVERY
+def test_all_sections_are_as_wide_as_the_card(kind: MailKind, language: Language) -> None:
+    """MJML's own include forgets the width of the page around it; Outlook reads it from the tables."""
+    html = html_of(kind, language)
+    sections = [e.style["max-width"] for e in elements(html) if e.tag == "div" and "max-width" in e.style]
+    assert set(sections) == {"600px"}
+    assert len(sections) >= 3
+    ghosts = [e for e in elements(html, outlook=True) if e.tag == "table" and e.attributes.get("align") == "center"]
+    assert {e.attributes["width"] for e in ghosts if "width" in e.attributes} == {"600"}
+
+
+@EVERY
 def test_links_have_words(kind: MailKind, language: Language) -> None:
     """A-40; one around an image has its alternative text."""
     found = list(elements(html_of(kind, language)))
