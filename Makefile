@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo demo-once demo-reset check format test test-all lock clean
+.PHONY: help setup setup-dev demo demo-once demo-reset check format test test-all screens lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -50,6 +50,9 @@ test: setup-dev ## the suite that needs no root, on a real PostgreSQL and Valkey
 
 test-all: setup-dev ## the browser, fault and installation suites (.ci/run installs what they need)
 	$(BIN)/python -m pytest -m "browser or faults or ops" $(T)
+
+screens: setup-dev ## retake the screenshots in docs/screens (needs chromium)
+	SCREENS=docs $(BIN)/python -m pytest -q tests/browser/test_main_job.py
 
 lock: ## renew the hashed locks (needs uv)
 	requirements/compile.sh

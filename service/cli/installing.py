@@ -106,7 +106,7 @@ def migrate(
     """Bring the database to this version: roles (with --admin-url-file), tables, then the words readers agree to."""
     from service.store import migrate as migrations
 
-    settings = read_settings()
+    settings = read_settings(or_demo=False)
     if settings.owner_database_url is None:
         raise ConfigurationError(
             "MILEPOST_OWNER_DATABASE_URL is missing; nothing was migrated. It names the same database as "

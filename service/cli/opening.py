@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 
-def read_settings() -> "Settings":
-    """The settings of this process. A child that is started later sees the same ones. Raises ConfigurationError."""
+def read_settings(*, or_demo: bool = True) -> "Settings":
+    """The settings of this process. A child that is started later sees the same ones. Raises ConfigurationError.
+
+    A command that stays, or alters a database, works on what it was told and on nothing found by chance: or_demo=False.
+    """
     from service import settings
 
-    use_demo_if_alone()
+    if or_demo:
+        use_demo_if_alone()
     return settings.load()
 
 

@@ -24,7 +24,7 @@ def web(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: MILEPOST_WEB_PORT.")] = None,
 ) -> None:
     """Serve the sign-up form, the readers' pages and the API."""
-    settings = read_settings()
+    settings = read_settings(or_demo=False)
     address = host or settings.web_host, port or settings.web_port
     probes.need_free(*address)
     probes.need_database(settings)
@@ -64,7 +64,7 @@ def worker(
         return
     if lane is None:
         context.fail("Missing option '--lane': interactive, bulk or inbound.")
-    settings = read_settings()
+    settings = read_settings(or_demo=False)
     probes.need_writable(settings.state_dir)
     probes.need_database(settings)
     _warn_without_redis(settings)
@@ -79,7 +79,7 @@ def worker(
 @app.command()
 def beat() -> None:
     """Keep the timetable: sweeps and content pulls. Run one; two do no harm."""
-    settings = read_settings()
+    settings = read_settings(or_demo=False)
     probes.need_writable(settings.state_dir)
     _warn_without_redis(settings)
     # No pid file: after `kill -9` it would stop the next start.

@@ -115,6 +115,7 @@ class MainJob:
         self.visitor = visitor
         self.hub_url = hub_url
         self.figures = figures
+        self._control_page = ""
         self.address = f"once-{int(time.time())}-{secrets.token_hex(3)}@reader.example"
         self.last_mail = 0
         self._links: set[str] = set()
@@ -163,10 +164,12 @@ class MainJob:
         """GET and HEAD every link, also those in headers; nothing may change by it (invariant 5)."""
         links = [link for link in mail["links"] if link.startswith(("http://", "https://"))]
         links += re.findall(r"<(https?://[^>]+)>", " ".join(v for k, v in mail["headers"] if k.startswith("List-")))
-        before = self._wait_for_quiet()
+        self._control_page = next((link for link in links if "/c/" in link), self._control_page)
+        self._wait_for_quiet()
+        before = self._state()
         for link in dict.fromkeys(links):
             statuses = [self.visitor.look(link, method) for method in ("GET", "HEAD")]
-            after = self._counts()
+            after = self._state()
             self.figures.links_checked += link not in self._links
             self.figures.links_broken += any(status >= httpx.codes.BAD_REQUEST for status in statuses)
             self.figures.links_that_changed_state_on_get += after != before
@@ -238,6 +241,10 @@ class MainJob:
             raise StepFailedError(f"“{name}”: {error or type(error).__name__}") from error
         finally:
             self.figures.steps.append({"name": name, "ms": round((time.monotonic() - began) * 1000)})
+
+    def _state(self) -> tuple[dict[str, Any], str]:
+        """What a link could have changed: everything that is counted, and what the reader has chosen."""
+        return self._counts(), self.visitor.open(self._control_page).text if self._control_page else ""
 
     def _counts(self) -> dict[str, Any]:
         overview = self.visitor.get("/overview")

@@ -1,5 +1,6 @@
 """One demo and one Chromium for all browser tests; requests to anybody else's host fail the test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from tests.house import House, demo
+from tests.house import ROOT, House, demo
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = [
@@ -38,6 +39,14 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: to docs/screens for `make screens`, else nowhere that is kept."""
+    folder = ROOT / "docs" / "screens" if os.environ.get("SCREENS") else tmp_path_factory.mktemp("screens")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -6,19 +6,27 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.house import ROOT, House
-
-SCREENS = ROOT / "docs" / "screens"
+from tests.house import House
 
 
-def shoot(page: Page, name: str, *, whole: bool = True) -> None:
-    """Screenshots for the README, light and dark; of the whole page, or of what fits the window."""
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        suffix = "" if scheme == "light" else "-dark"
-        page.screenshot(path=SCREENS / f"{name}{suffix}.png", full_page=whole)
-    page.emulate_media(color_scheme="light")
+class Camera:
+    """Takes screenshots for the README, light and dark; of the whole page, or of what fits the window."""
+
+    def __init__(self, screens: Path) -> None:
+        self.screens = screens
+
+    def __call__(self, page: Page, name: str, *, whole: bool = True) -> None:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            picture = self.screens / f"{name}{'' if scheme == 'light' else '-dark'}.png"
+            page.screenshot(path=picture, full_page=whole)
+            assert picture.stat().st_size > 5_000, f"{picture} shows nothing"
+        page.emulate_media(color_scheme="light")
+
+
+@pytest.fixture
+def shoot(screens: Path) -> Camera:
+    return Camera(screens)
 
 
 def mail_link(house: House, mail_id: int, pattern: str) -> str:
@@ -31,7 +39,7 @@ def mail_link(house: House, mail_id: int, pattern: str) -> str:
     return found[0]
 
 
-def test_from_the_form_to_silence(house: House, page: Page) -> None:
+def test_from_the_form_to_silence(house: House, page: Page, shoot: Camera) -> None:
     address = "ada.lindqvist@readers.example"
 
     page.goto(f"{house.public_url}/subscribe")
@@ -81,7 +89,7 @@ def test_from_the_form_to_silence(house: House, page: Page) -> None:
     assert len(house.mails(address)) == before, "no mail after unsubscribing"
 
 
-def test_the_box_on_the_publishers_page_leads_to_the_filled_in_form(house: House, page: Page) -> None:
+def test_the_box_on_the_publishers_page_leads_to_the_filled_in_form(house: House, page: Page, shoot: Camera) -> None:
     """A static page has no fresh token, so its readers press one more button, on our page (E-06)."""
     address = "tomas.berg@readers.example"
     page.goto(house.hub_url)
@@ -112,10 +120,3 @@ def test_public_pages_fit_phone_and_desktop(house: House, browser: Browser, path
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
     assert errors == [], "the page broke its own content security policy, or asked for something that is not there"
     context.close()
-
-
-def test_screenshots_were_written() -> None:
-    """The README shows these; an empty file would be a broken picture."""
-    for name in ("signup", "check-inbox", "catcher", "confirm", "digest", "control", "unsubscribe"):
-        picture = Path(SCREENS / f"{name}.png")
-        assert picture.stat().st_size > 5_000, f"{picture} is missing or empty; run the main-job test first"

