@@ -1,4 +1,7 @@
-"""One demo and one Chromium for all browser tests; requests to anybody else's host fail the test."""
+"""One demo and one Chromium for all browser tests; requests to anybody else's host fail the test.
+
+The demo ends with the last browser test, so that the fault tests have the machine for themselves.
+"""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with demo(tmp_path_factory.mktemp("house") / "demo") as house:
         yield house
