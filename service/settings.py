@@ -84,7 +84,7 @@ class Settings(BaseModel):
     sender_address: str = Field(description="Mailbox in From; must accept mail.")
     reply_to: str | None = Field(None, description="Mailbox for replies, if not sender_address.")
     bounce_domain: str | None = Field(
-        None, description="Domain of envelope senders and unsubscribe mailboxes; default: the domain of sender_address."
+        None, description="Domain of envelope senders; default: the domain of sender_address."
     )
     default_language: Language = Field(
         Language.EN, description="Language of pages when a browser asks for none of ours."

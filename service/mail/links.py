@@ -18,8 +18,6 @@ class Links:
     help: str
     privacy: str
     imprint: str
-    unsubscribe_mailbox: str
-    """A mailto URI."""
     envelope_from: str
     """VERP: a bounce comes back to the delivery it is about (C-01)."""
 
@@ -46,7 +44,6 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys) -> Links:
         help=f"{url}/help",
         privacy=f"{url}/privacy",
         imprint=f"{url}/imprint",
-        unsubscribe_mailbox=f"mailto:unsub+{unsubscribe}@{publisher.bounce_domain}?subject=unsubscribe",
         envelope_from=f"b+{bounce}@{publisher.bounce_domain}",
     )
 

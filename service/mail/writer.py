@@ -143,7 +143,7 @@ class Writer:
     def _list_fields(self, letter: Letter, links: Links) -> Iterator[bytes]:
         """On mail to a list only: a confirmation must not look like one (A-34)."""
         yield headers.items("List-Id", [letter.list_header_id], label=letter.list_name)
-        yield headers.items("List-Unsubscribe", [links.unsubscribe, links.unsubscribe_mailbox])
+        yield headers.items("List-Unsubscribe", [links.unsubscribe])  # A-22: no mailto, nobody reads it
         yield headers.structured("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")  # RFC 8058 §3.1
         yield self._help
         yield headers.items("List-Owner", [self._owner])

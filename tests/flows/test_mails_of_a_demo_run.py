@@ -16,10 +16,7 @@ pytestmark = pytest.mark.ops
 
 REQUIRED_ONCE = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
 AT_MOST_ONCE = ("Reply-To", "Sender", "Auto-Submitted", "Precedence", "Content-Language", "Feedback-ID")
-ONE_CLICK = re.compile(
-    rb"List-Unsubscribe: <https?://[^\s<>]+/u/[a-z2-7]{52}>,\r\n"
-    rb" <mailto:unsub\+[a-z2-7]{52}@[^\s<>]+\?subject=unsubscribe>\r\n"
-)
+ONE_CLICK = re.compile(rb"List-Unsubscribe: <https?://[^\s<>]+/u/[a-z2-7]{52}>\r\n")
 TRANSACTIONAL = ("confirm", "bestätig", "already", "bereits")
 
 
