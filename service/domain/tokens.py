@@ -29,7 +29,7 @@ class TokenKind(StrEnum):
     CONFIRM = "confirm"
     """first = sign-up."""
     UNSUBSCRIBE = "unsubscribe"
-    """first = subscriber, second = delivery, small = list, flag = purpose. Works for ever (A-29)."""
+    """first = subscriber, second = delivery, small = list, flag = purpose (0: all of it). Works for ever (A-29)."""
     UNDO = "undo"
     """first = subscriber, second = the consent event that withdrew. Stands only on the page after an unsubscribe."""
     CONTROL = "control"

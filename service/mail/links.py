@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from service.domain.letters import Letter, Publisher
 from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
+from service.domain.words import MailKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +24,19 @@ class Links:
 
 
 def links_for(letter: Letter, publisher: Publisher, keys: Keys) -> Links:
-    """A test letter's links have the same shape and act for nobody: their subscriber is 0."""
+    """A test letter's links have the same shape and act for nobody: their subscriber is 0.
+
+    A welcome is about everything that was just agreed to, so its unsubscribe ends the whole list.
+    """
     subscriber = 0 if letter.test else letter.subscriber_id or 0
+    purpose = None if letter.kind is MailKind.WELCOME else letter.purpose
     unsubscribe = keys.seal(
         Token(
             TokenKind.UNSUBSCRIBE,
             subscriber,
             letter.delivery_id,
             small=letter.list_id,
-            flag=purpose_flag(letter.purpose),
+            flag=purpose_flag(purpose),
         )
     )
     bounce = keys.seal(Token(TokenKind.BOUNCE, letter.delivery_id))

@@ -198,7 +198,8 @@ def test_the_links_act_for_this_reader_and_this_delivery(kind: MailKind, languag
         token = KEYS.open(TokenKind.UNSUBSCRIBE, tokens["u"])
         assert token is not None
         assert (token.first, token.second, token.small) == (1234, 4711, 1)
-        assert purpose_from_flag(token.flag) is a_letter(kind).purpose
+        meant = None if kind is MailKind.WELCOME else a_letter(kind).purpose
+        assert purpose_from_flag(token.flag) is meant, "a welcome's ends the whole list"
     if "c" in tokens:
         control = KEYS.open(TokenKind.CONTROL, tokens["c"])
         assert control is not None

@@ -6,12 +6,13 @@ from sqlalchemy import delete, select
 from service.domain.evidence import Evidence
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Token, TokenKind
-from service.domain.words import Channel, ConsentState, Language, Purpose, SubscriptionState
-from service.store import consent, lists, subscribers
-from service.store.schema import ConsentEvent, Subscription
+from service.domain.words import Channel, ConsentState, Language, MailKind, Purpose, SubscriptionState
+from service.mail.links import links_for
+from service.store import consent, letters, lists, subscribers
+from service.store.schema import ConsentEvent, Delivery, Subscription
 from service.usecases import unsubscribing
 from service.usecases.unsubscribing import NobodyLeft, UndoExpired, Undone, UnsubscribeAsked, Unsubscribed, WasTest
-from tests.usecases.builders import KEYS, a_reader, unsubscribe_token
+from tests.usecases.builders import KEYS, PUBLISHER, a_reader, unsubscribe_token
 
 CLICK = Evidence("198.51.100.9", "Mail client", None)
 DIGEST, OFFERS = Purpose.DIGEST, Purpose.OFFERS
@@ -72,6 +73,19 @@ def test_a_token_without_a_purpose_ends_the_whole_list(tx, reader, list_id):
     done = leave(tx, unsubscribe_token(reader, list_id, None))
     assert isinstance(done, Unsubscribed)
     assert set(done.purposes) == {DIGEST, OFFERS}
+
+
+def test_one_click_in_the_welcome_ends_all_that_was_confirmed(tx, reader):
+    """A-27: the welcome is about both purposes."""
+    welcome = tx.session.scalars(select(Delivery).where(Delivery.kind == MailKind.WELCOME)).one()
+    welcome.message_id = "1.w@localhost"
+    tx.session.flush()
+    [letter] = letters.read_letters(tx, [welcome.id])
+    token = links_for(letter, PUBLISHER, KEYS).unsubscribe.rpartition("/")[2]
+    done = leave(tx, token, channel=Channel.ONE_CLICK)
+    assert isinstance(done, Unsubscribed)
+    assert (set(done.purposes), done.others) == ({DIGEST, OFFERS}, False)
+    assert set(states(tx, reader).values()) == {GONE}
 
 
 def test_the_event_names_the_mail_that_caused_it(tx, reader, list_id):
