@@ -135,3 +135,20 @@ def test_the_snippet_is_static_and_asks_for_nothing_by_default(tx, slug, languag
 def test_both_languages_say_the_same_things():
     pages = Catalogue("pages")
     assert pages.keys(Language.EN) == pages.keys(Language.DE)
+
+
+@pytest.mark.parametrize(
+    ("language", "moments"),
+    [
+        (Language.EN, ("signed up", "confirmation mail", "unsubscribed", "undid")),
+        (Language.DE, ("angemeldet", "Bestätigungsmail", "abgemeldet", "zurückgenommen")),
+    ],
+)
+def test_the_notice_promises_what_the_code_keeps(tx, language, moments):
+    """Evidence is stored of four moments, and nothing is deleted after a number of years."""
+    wording.publish(tx, PUBLISHER)
+    body = wording.get_notice(tx, language).body
+    [proof] = [line for line in body.splitlines() if "**Proof" in line or "**Den Nachweis" in line]
+    assert all(moment in proof for moment in moments)
+    period = body.split("## How long" if language is Language.EN else "## Wie lange")[1].split("##")[0]
+    assert not any(word in period.lower() for word in ("year", "month", "jahr", "monat"))

@@ -97,7 +97,7 @@ class ConsentEvent(Base):
     channel: Mapped[Channel] = mapped_column(word(Channel))
     occurred_at: Mapped[At]
     signup_id: Mapped[int | None] = mapped_column(BigInteger)
-    """No foreign key: unconfirmed sign-ups are purged, events stay."""
+    """No foreign key: an event stands by itself, whatever becomes of its sign-up."""
     statement_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("statements.id"))
     notice_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("notices.id"))
     form_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("forms.id"))
