@@ -41,7 +41,7 @@ class FormView:
     statements: tuple[FormStatement, ...]
     """One box each, never ticked beforehand (D-04)."""
     topics: tuple[FormTopic, ...]
-    """All of the list's; asked only if `asks_topics`, else everybody gets all."""
+    """All of the list's; asked only if `asks_topics`."""
     asks_topics: bool
     asks_first_name: bool
     notice_id: int
@@ -91,7 +91,7 @@ class SignupRequest:
 def check_submission(sent: Submission, form: FormView, *, reserved: bool = False) -> SignupRequest | list[Problem]:
     """The request in `sent`, or everything that is wrong with it, in the order of the form's fields.
 
-    `reserved` as in `parse_address`. No topic ticked means all of them.
+    `reserved` as in `parse_address`. No topic ticked means all of them, unless none were asked.
     """
     problems = find_control_characters(sent)
     if problems:
@@ -117,6 +117,7 @@ def check_submission(sent: Submission, form: FormView, *, reserved: bool = False
         problems.append(Problem("topics", "not_asked"))
     elif set(sent.topics) - topics.keys():
         problems.append(Problem("topics", "topic_unknown"))
+    asked_topics = topics if form.asks_topics else ()
     if address is None or problems:
         return problems
     return SignupRequest(
@@ -125,7 +126,7 @@ def check_submission(sent: Submission, form: FormView, *, reserved: bool = False
         language=form.language,
         list_id=form.list_id,
         purposes=tuple(statement.purpose for statement in ticked),
-        topic_ids=tuple(topics[slug] for slug in topics if slug in sent.topics or not sent.topics),
+        topic_ids=tuple(topics[slug] for slug in asked_topics if slug in sent.topics or not sent.topics),
         form_id=form.id,
         statement_ids=tuple(statement.id for statement in ticked),
         notice_id=form.notice_id,

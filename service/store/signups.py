@@ -42,11 +42,11 @@ def add_signup(
 
 
 def claim_received(tx: Transaction, limit: int) -> Sequence[Signup]:
-    """The oldest undecided sign-ups, locked; those that another transaction holds are passed over."""
+    """The oldest undecided sign-ups, locked, and behind them those put aside; what others hold is passed over."""
     return tx.session.scalars(
         select(Signup)
         .where(Signup.state == SignupState.RECEIVED)
-        .order_by(Signup.id)
+        .order_by(Signup.decided_at.nulls_first(), Signup.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
@@ -103,6 +103,11 @@ def mark_decided(
     signup.decided_at = tx.now
     signup.expires_at = expires_at
     tx.session.flush()
+
+
+def put_aside(tx: Transaction, signup_id: int) -> None:
+    """Deciding failed just now: it stays received, and is tried again after all that were not tried as lately."""
+    tx.session.execute(update(Signup).where(Signup.id == signup_id).values(decided_at=tx.now))
 
 
 def mark_confirmed(tx: Transaction, signup: Signup) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from service.domain.words import Language, SubscriptionState
+from service.domain.words import Language
 from service.store.schema import Subscriber, SubscriberTopic, Subscription, Topic
 from service.store.transaction import Transaction
 
@@ -68,10 +68,6 @@ def list_subscriptions(tx: Transaction, subscriber_id: int) -> list[Subscription
             .execution_options(populate_existing=True)
         )
     )
-
-
-def is_active_anywhere(tx: Transaction, subscriber_id: int) -> bool:
-    return any(s.state is SubscriptionState.ACTIVE for s in list_subscriptions(tx, subscriber_id))
 
 
 def list_topic_ids(tx: Transaction, subscriber_id: int) -> frozenset[int]:

@@ -146,6 +146,8 @@ def _control_list(
     tx: Transaction, keys: Keys, subscriber: Subscriber, a_list: List, purposes: list[Purpose], chosen: frozenset[int]
 ) -> ControlList:
     language = subscriber.language.value
+    topics = lists.list_topics(tx, a_list.id)
+    all_of_them = chosen.isdisjoint(topic.id for topic in topics)  # who has chosen none gets every topic
     return ControlList(
         id=a_list.id,
         slug=a_list.slug,
@@ -158,8 +160,8 @@ def _control_list(
             for purpose in purposes
         ),
         topics=tuple(
-            ControlTopic(topic.id, topic.slug, topic.names[language], topic.id in chosen)
-            for topic in lists.list_topics(tx, a_list.id)
+            ControlTopic(topic.id, topic.slug, topic.names[language], all_of_them or topic.id in chosen)
+            for topic in topics
             if Purpose.DIGEST in purposes  # topics choose articles; nothing else asks for them
         ),
     )

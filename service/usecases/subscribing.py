@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest
 from service.domain.signups import LIFTABLE, decide_signup
@@ -12,7 +14,9 @@ from service.domain.words import Channel, ConsentState, Lane, Language, MailKind
 from service.ports import Hint
 from service.store import consent, deliveries, signups, subscribers, suppressions, wordings
 from service.store.schema import Signup
-from service.store.transaction import Transaction
+from service.store.transaction import FAULTS, Transaction
+
+log = structlog.get_logger(__name__)
 
 BATCH = 50
 
@@ -63,16 +67,17 @@ def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence
 def process_signups(tx: Transaction, lifetime: timedelta, limit: int = BATCH) -> int:
     """Decide up to `limit` received sign-ups; returns how many were decided.
 
+    One that cannot be decided is put aside with nothing of it done, and tried again after all others.
+
     Safe to run anywhere at once: one address is decided about by one transaction at a time, whatever its spelling.
     `lifetime` is how long the link in a confirmation mail works (E-07). If more may be waiting, leaves a hint.
     """
     batch = signups.claim_received(tx, limit)
     signups.lock_abuse_keys(tx, (signup.abuse_hmac for signup in batch))
-    for signup in batch:
-        _decide(tx, signup, lifetime)
-    if len(batch) == limit:
+    decided = sum(_try_to_decide(tx, signup, lifetime) for signup in batch)
+    if len(batch) == limit and decided:  # with none decided, the next sweep is soon enough
         tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
-    return len(batch)
+    return decided
 
 
 def get_confirmation(
@@ -130,6 +135,18 @@ def expire_signups(tx: Transaction) -> int:
     return signups.mark_expired(tx)
 
 
+def _try_to_decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> bool:
+    signup_id = signup.id
+    try:
+        with tx.savepoint():
+            _decide(tx, signup, lifetime)
+    except FAULTS as error:
+        log.error("signup_not_decided", signup_id=signup_id, error=type(error).__name__)  # noqa: TRY400 - no addresses
+        signups.put_aside(tx, signup_id)
+        return False
+    return True
+
+
 def _decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> None:
     known = subscribers.find_by_dedupe_key(tx, signup.dedupe_key)
     state = decide_signup(
@@ -170,9 +187,6 @@ def _ask(tx: Transaction, signup: Signup) -> int:
         address_hmac=signup.address_hmac,
         language=signup.language,
     )
-    if not subscribers.is_active_anywhere(tx, subscriber_id):
-        # Nobody gets mail in the old language, and the confirmation should be in the one just chosen.
-        subscribers.set_language(tx, subscriber_id, signup.language)
     active = consent.get_active_purposes(tx, subscriber_id, signup.list_id)
     evidence = Evidence(signup.ip, signup.user_agent, signup.page_url)
     for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
@@ -217,7 +231,8 @@ def _apply_choices(tx: Transaction, signup: Signup, subscriber_id: int) -> None:
     subscribers.set_language(tx, subscriber_id, signup.language)
     if signup.first_name:
         subscribers.set_first_name(tx, subscriber_id, signup.first_name)
-    subscribers.replace_topics(tx, subscriber_id, signup.list_id, signup.topic_ids)
+    if signup.topic_ids:  # else the form did not ask: what the reader chose elsewhere stays
+        subscribers.replace_topics(tx, subscriber_id, signup.list_id, signup.topic_ids)
 
 
 def _closed(tx: Transaction, keys: Keys, signup: Signup | None) -> AlreadyConfirmed | ConfirmationExpired | None:

@@ -41,13 +41,14 @@ def a_request(
     topics: Sequence[str] = ("running",),
     language: Language = Language.EN,
     first_name: str = "",
+    form: str = "hub",
 ) -> SignupRequest:
     wording.publish(tx, PUBLISHER)
-    form = wording.get_form(tx, "hub", language)
+    view = wording.get_form(tx, form, language)
     sent = Submission(
         address=address, purposes=tuple(purposes), topics=tuple(topics), language=language, first_name=first_name
     )
-    request = check_submission(sent, form)
+    request = check_submission(sent, view)
     assert isinstance(request, SignupRequest), request
     return request
 

@@ -59,6 +59,17 @@ def test_topics_and_language_change_together(tx, reader):
     assert control.lists[0].topics[0].name == "Laufen"
 
 
+def test_who_was_never_asked_gets_and_sees_every_topic(tx):
+    """So that the page can be saved as it is shown."""
+    reader = a_reader(tx, form="hub-one-box", topics=())
+    assert subscribers.list_topic_ids(tx, reader) == frozenset()
+    shown = chosen(get(tx, reader))
+    assert len(shown) == 6
+    control = preferences.change_preferences(tx, KEYS, control_token(reader), topics=shown, language=Language.DE)
+    assert isinstance(control, Control)
+    assert (control.language, chosen(control)) == (Language.DE, shown)
+
+
 def test_what_is_not_said_stays(tx, reader):
     before = get(tx, reader)
     assert preferences.change_preferences(tx, KEYS, control_token(reader)) == before

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from service.domain.subscriptions import NotOurs
 from service.domain.words import (
@@ -19,7 +19,7 @@ from service.domain.words import (
     SuppressionReason,
 )
 from service.ports import Hint
-from service.store import consent, engine, lists, signups, subscribers, suppressions
+from service.store import consent, engine, letters, lists, signups, subscribers, suppressions
 from service.store.schema import ConsentEvent, Delivery, Signup, Statement, Subscriber
 from service.store.transaction import factory
 from service.usecases import subscribing, unsubscribing
@@ -120,10 +120,18 @@ class TestDeciding:
         }
         assert subscribers.find_subscriber(tx, subscriber_id).language is Language.EN
 
-    def test_who_gets_nothing_is_asked_in_the_language_just_chosen(self, tx, clock):
+    def test_the_form_chooses_the_language_of_its_confirmation_and_no_more(self, tx, clock):
+        """Anybody can fill in a form; what is stored of a reader changes by the button only."""
         first = decided(tx, sign_up(tx))
         later(tx, clock, days=2)
-        decided(tx, sign_up(tx, language=Language.DE))
+        second = decided(tx, sign_up(tx, language=Language.DE))
+        tx.session.expire_all()
+        assert subscribers.find_subscriber(tx, first.subscriber_id).language is Language.EN
+        mail = tx.session.scalars(select(Delivery).where(Delivery.signup_id == second.id)).one()
+        mail.message_id = "2.c@localhost"
+        tx.session.flush()
+        assert letters.read_letters(tx, [mail.id])[0].language is Language.DE
+        confirm(tx, second.id)
         tx.session.expire_all()
         assert subscribers.find_subscriber(tx, first.subscriber_id).language is Language.DE
 
@@ -180,6 +188,26 @@ class TestDeciding:
         assert subscribing.process_signups(tx, THREE_DAYS) == 0
         assert decided(tx, signup_id).state is SignupState.ASKED
         assert mails(tx) == [MailKind.CONFIRMATION]
+
+    @pytest.mark.parametrize("limit", [1, 2, 50])
+    def test_one_that_cannot_be_decided_holds_up_nobody(self, tx, clock, limit):
+        """Not those of its own batch, and not those that come when it is the oldest."""
+        bad = sign_up(tx, "bad@fjell.no", purposes=("digest", "offers"))
+        # Words that do not exist: an error after the subscriber was added.
+        tx.session.execute(update(Signup).where(Signup.id == bad).values(statement_ids=[987_654]))
+        tx.session.expire_all()
+        good = [sign_up(tx, f"reader{number}@fjell.no") for number in range(3)]
+        for _ in range(5):
+            later(tx, clock, minutes=1)
+            tx.hints.clear()
+            subscribing.process_signups(tx, THREE_DAYS, limit)
+        assert tx.hints == [], "no hint for what failed a moment ago"
+        tx.session.expire_all()
+        assert [signups.find_signup(tx, signup_id).state for signup_id in good] == [SignupState.ASKED] * 3
+        assert signups.find_signup(tx, bad).state is SignupState.RECEIVED
+        assert mails(tx) == [MailKind.CONFIRMATION] * 3
+        assert subscribers.find_by_dedupe_key(tx, "bad@fjell.no") is None, "nothing of it was done"
+        assert signups.has_received(tx, clock.now()), "it is tried again"
 
     def test_a_full_batch_asks_to_be_called_again(self, tx):
         for number in range(3):
@@ -260,6 +288,15 @@ class TestConfirming:
         assert (reader.first_name, reader.language) == ("Anna", Language.DE)
         assert len(subscribers.list_topic_ids(tx, subscriber_id)) == 2
         assert mails(tx) == [MailKind.CONFIRMATION, MailKind.WELCOME]
+
+    @pytest.mark.parametrize("before", [("gear",), ("gear", "running")])
+    def test_a_form_that_does_not_ask_leaves_the_topics(self, tx, clock, before):
+        subscriber_id = a_reader(tx, purposes=("offers",), topics=before)
+        chosen = subscribers.list_topic_ids(tx, subscriber_id)
+        later(tx, clock, days=2)
+        a_reader(tx, form="hub-one-box", topics=())
+        assert subscribers.list_topic_ids(tx, subscriber_id) == chosen != frozenset()
+        assert set(subscriptions(tx, subscriber_id).values()) == {SubscriptionState.ACTIVE}
 
     def test_a_second_press_changes_nothing(self, tx):
         """E-07."""

@@ -80,6 +80,7 @@ class Signup(Base):
     """Whether it caused a mail; counted for the limit per address (E-05)."""
     created_at: Mapped[CreatedAt]
     decided_at: Mapped[At | None]
+    """While it is still `received`: when deciding it failed last."""
     expires_at: Mapped[At | None]
     confirmed_at: Mapped[At | None]
 
