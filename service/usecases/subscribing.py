@@ -43,6 +43,8 @@ class Confirmed:
 class AlreadyConfirmed:
     language: Language
     control_token: str
+    in_force: bool
+    """Whether anything that was agreed to then is in force now; if not, the reader has unsubscribed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,10 @@ def _closed(tx: Transaction, keys: Keys, signup: Signup | None) -> AlreadyConfir
     if signup is None:
         return ConfirmationExpired(None)
     if signup.state is SignupState.CONFIRMED:
-        return AlreadyConfirmed(signup.language, _control_token(keys, signup))
+        active = consent.get_active_purposes(tx, signup.subscriber_id or 0, signup.list_id)
+        return AlreadyConfirmed(
+            signup.language, _control_token(keys, signup), in_force=not active.isdisjoint(_purposes(signup))
+        )
     if signup.state is not SignupState.ASKED or signup.expires_at is None or signup.expires_at <= tx.now:
         return ConfirmationExpired(signup.language)
     if suppressions.list_reasons(tx, signup.address_hmac, signup.list_id) - LIFTABLE:

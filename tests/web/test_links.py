@@ -116,9 +116,22 @@ class TestConfirm:
 
     def test_again_is_the_same_page_and_nothing_more(self, client, links, container):
         before = everything_stored(container)
-        again = client.post(links["confirm"])
-        assert (again.status_code, "You are signed up" in again.text) == (200, True)
-        assert client.get(links["confirm"]).status_code == 200
+        for method in ("POST", "GET"):
+            again = client.request(method, links["confirm"])
+            assert (again.status_code, "You are signed up" in again.text) == (200, True)
+            assert "on its way" not in again.text, "no second welcome"
+        assert everything_stored(container) == before
+
+    @pytest.mark.parametrize(("language", "words"), [("en", "no longer signed up"), ("de", "nicht mehr angemeldet")])
+    def test_an_old_link_says_how_things_are_now(self, client, links, container, language, words):
+        client.post(links["unsubscribe"], data={"action": "unsubscribe"})
+        assert words not in client.get(f"{links['confirm']}?language={language}").text, "the other purpose goes on"
+        client.post(links["unsubscribe"], data={"action": "everything"})
+        before = everything_stored(container)
+        for method in ("POST", "GET"):
+            page = client.request(method, f"{links['confirm']}?language={language}")
+            assert (page.status_code, words in page.text) == (200, True)
+        assert f'href="/subscribe?language={language}"' in page.text
         assert everything_stored(container) == before
 
     def test_expired(self, reader, client, container, clock):

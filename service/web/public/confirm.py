@@ -37,7 +37,11 @@ def _show(request: Request, found: Confirmed | AlreadyConfirmed | ConfirmationEx
     match found:
         case Confirmed() | AlreadyConfirmed():
             language = read_language(request, request.query_params.get("language", "") or found.language)
-            return pages.render("confirmed", language, control_token=found.control_token)
+            if isinstance(found, Confirmed):
+                said = "confirmed"
+            else:
+                said = "already_confirmed" if found.in_force else "left_since"
+            return pages.render("confirmed", language, said=said, control_token=found.control_token)
         case ConfirmationExpired():
             language = read_language(request, request.query_params.get("language", "") or found.language or "")
             return pages.render("expired", language, 410)
