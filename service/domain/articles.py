@@ -27,6 +27,7 @@ _TRACKING = re.compile(
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 """Names and IPv4 addresses; nobody publishes under a bare IPv6 address."""
+_BARE_ADDRESS = re.compile(r"(https?://|www\.)\S*", re.IGNORECASE)
 _KEPT_IN_PATH = "/:@!$&'()*+,;=~-._"
 """RFC 3986 §3.3: what may stand in a path without being encoded."""
 
@@ -162,7 +163,7 @@ def _telling_guids(items: list[FeedItem]) -> set[str]:
 def _draft(item: FeedItem, guid: str | None, reading: Reading, now: datetime) -> ArticleDraft | SkippedItem:
     address, key = canonical_url(item.url or ""), url_key(item.url or "")
     language = reading.language or read_language(item.language)
-    flaw = _flaw(item, address, language) or _date_flaw(item, now)
+    flaw = _title_flaw(item.title) or _flaw(item, address, language) or _date_flaw(item, now)
     if flaw:
         return SkippedItem(item.name, flaw)
     assert address is not None
@@ -187,8 +188,6 @@ def _draft(item: FeedItem, guid: str | None, reading: Reading, now: datetime) ->
 
 def _flaw(item: FeedItem, address: str | None, language: Language | None) -> str | None:
     """Why this item can be no article."""
-    if not item.title:
-        return "it has no title"
     if not item.url:
         return "it has no web address"
     if address is None:
@@ -200,6 +199,13 @@ def _flaw(item: FeedItem, address: str | None, language: Language | None) -> str
             f"its language is {item.language[:20]}, which no reader can choose; set one for the source if it is wrong"
         )
     return "neither it nor the feed says its language; set one for the source"
+
+
+def _title_flaw(title: str) -> str | None:
+    if not title:
+        return "it has no title"
+    # A-41: linked to the article, it may lead elsewhere than it says, and no mail with it would leave.
+    return "its title is a web address" if _BARE_ADDRESS.fullmatch(title) else None
 
 
 def _date_flaw(item: FeedItem, now: datetime) -> str | None:

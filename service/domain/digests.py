@@ -7,6 +7,9 @@ from datetime import datetime
 
 from service.domain.words import SkipReason
 
+MOST_ITEMS = 20
+"""Articles in one issue: so many, with long titles and summaries, stay below what mail clients show (A-43)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

@@ -7,10 +7,11 @@ The only door of this package for mail going out: use cases hand over a `Letter`
 import base64
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from markupsafe import escape
@@ -18,21 +19,30 @@ from markupsafe import escape
 from service.domain.addresses import parse_address
 from service.domain.letters import Letter, Publisher
 from service.domain.outcomes import Message, Outcome, Phase
+from service.domain.subjects import LONGEST as LONGEST_SUBJECT
 from service.domain.tokens import Keys
-from service.domain.words import LIST_MAIL, MailKind
+from service.domain.words import LIST_MAIL, Language, MailKind
 from service.errors import ConfigurationError, Kind, ServiceError
 from service.mail import compose, headers
 from service.mail.links import Links, links_for
 from service.mail.lint import LintError, check_html
 from service.mail.markdown import MarkdownError, convert
-from service.mail.merge_fields import merge_fields
+from service.mail.merge_fields import LONGEST_NAME, merge_fields
 from service.mail.render import Rendered, Renderer
+from service.mail.samples import load_sample
 from service.texts import Catalogue, templates_dir
 
 TEST_MARK = "[Test] "
 _HUMAN = frozenset({MailKind.CAMPAIGN})
 """Written by a person for these readers, so not auto-submitted (RFC 3834 §5, A-35)."""
 _BULK = frozenset({MailKind.DIGEST, MailKind.CAMPAIGN})
+_LONGEST_WORDS: dict[str, Any] = {
+    "subject": "&" * LONGEST_SUBJECT,
+    "first_name": "&" * LONGEST_NAME,
+    "list_name": "&" * LONGEST_NAME,
+}
+"""Nothing takes more bytes of HTML than what has to be escaped."""
+_A_LONG_DAY = datetime(2026, 9, 30, tzinfo=UTC)
 
 
 class UnwritableError(ServiceError):
@@ -63,6 +73,7 @@ class Writer:
     ) -> None:
         """Raises ConfigurationError if an address of the publisher's cannot stand in a header, not each mail later."""
         self._keys = keys
+        self._templates = templates
         self._catalogue = catalogue or Catalogue("mail", templates)
         self._renderer = Renderer(templates or templates_dir(), self._catalogue)
         bounces = _own_address("bounce domain", "MILEPOST_BOUNCE_DOMAIN", f"b@{publisher.bounce_domain}")
@@ -98,11 +109,19 @@ class Writer:
         return self._render(letter, links_for(letter, self._publisher, self._keys), now)
 
     def check_body(self, markdown: str) -> None:
-        """Whether a campaign's body can be mailed, before it is saved. Raises ServiceError (field `body`)."""
-        try:
-            convert(markdown, self._publisher.own_hosts)
-        except MarkdownError as error:
-            raise ServiceError(Kind.INVALID, "body_refused", f"{error} Nothing was saved.", field="body") from error
+        """Whether a campaign's body can be mailed, before it is saved. Raises ServiceError (field `body`).
+
+        The whole mail is written in each language, with long names and the longest subject, so that no reader's is
+        refused later.
+        """
+        for language in Language:
+            letter = replace(load_sample(MailKind.CAMPAIGN, language, self._templates), body=markdown, **_LONGEST_WORDS)
+            try:
+                self.preview(letter, _A_LONG_DAY)
+            except UnwritableError as error:
+                raise ServiceError(
+                    Kind.INVALID, "body_refused", f"{error.message} Nothing was saved.", field="body"
+                ) from error
 
     def _render(self, letter: Letter, links: Links, now: datetime) -> Rendered:
         try:

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from service.domain.campaigns import Act
-from service.domain.digests import Rules, decide_issue
+from service.domain.digests import MOST_ITEMS, Rules, decide_issue
 from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, SkipReason
 from service.errors import Kind, ServiceError
 from service.ports import Hint
@@ -44,12 +44,13 @@ def add_digest(
     max_age_days: int = 30,
 ) -> int:
     """Add a digest, or change the one with this slug. Returns its id."""
-    if not 0 < min_items <= max_items or max_age_days < 1:
+    if not 0 < min_items <= max_items <= MOST_ITEMS or max_age_days < 1:
         raise ServiceError(
             Kind.INVALID,
             "digest_bounds",
             f"A digest of {min_items} to {max_items} articles of at most {max_age_days} days cannot be; nothing was "
-            "saved. The minimum is at least 1 and at most the maximum, the age at least 1 day.",
+            "saved. The minimum is at least 1 and at most the maximum, the maximum at most "
+            f"{MOST_ITEMS} (of more, mail clients would cut the mail off), the age at least 1 day.",
         )
     return digests.add_digest(
         tx,

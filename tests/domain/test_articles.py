@@ -161,6 +161,9 @@ def test_a_whole_article() -> None:
     ("flaw", "why"),
     [
         ({"title": ""}, "no title"),
+        ({"title": "https://hub.example/a"}, "its title is a web address"),
+        ({"title": "HTTP://other.example"}, "its title is a web address"),
+        ({"title": "www.other.example/b?c=d"}, "its title is a web address"),
         ({"url": None}, "no web address"),
         ({"url": "ftp://hub.example/a"}, "cannot be opened: ftp://hub.example/a"),
         ({"published": None, "published_at": None}, "no date"),
@@ -173,6 +176,12 @@ def test_a_whole_article() -> None:
 )
 def test_an_item_that_is_no_article_says_why(flaw: dict[str, object], why: str) -> None:
     assert why in reason(replace(ITEM, **flaw))
+
+
+@pytest.mark.parametrize("title", ["www.hub.example is new", "Why https://hub.example moved", "wwwhat?", "https"])
+def test_a_title_may_speak_of_an_address(title: str) -> None:
+    [draft] = drafts([replace(ITEM, title=title)])
+    assert isinstance(draft, ArticleDraft)
 
 
 def test_a_skipped_item_is_named_by_what_it_has() -> None:

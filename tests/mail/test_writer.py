@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.content.feeds import LONGEST_AUTHOR, LONGEST_SUMMARY, LONGEST_TITLE
+from service.domain.digests import MOST_ITEMS
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Phase
 from service.domain.tokens import TokenKind, purpose_from_flag
@@ -482,6 +484,55 @@ def test_a_body_is_checked_before_it_is_saved() -> None:
             WRITER.check_body(body)
         assert (caught.value.kind, caught.value.field) == (Kind.INVALID, "body")
         assert "Nothing was saved." in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("word " * 25_000, "cut it off at 102,000"),
+        ("word\n\n" * 3_000, "cut it off at 102,000"),
+        ("[https://bank.example/](https://evil.example/)", "leads to https://evil.example/"),
+    ],
+)
+def test_a_body_that_would_be_refused_in_every_mail_is_not_saved(body: str, says: str) -> None:
+    """A-41, A-43: found now, and not one by one by the whole audience."""
+    with pytest.raises(ServiceError) as caught:
+        WRITER.check_body(body)
+    assert (caught.value.kind, caught.value.code, caught.value.field) == (Kind.INVALID, "body_refused", "body")
+    assert says in caught.value.message
+    assert "Nothing was saved." in caught.value.message
+
+
+def test_whatever_body_is_saved_can_be_mailed_to_everybody() -> None:
+    """A-43, at its edge: the longest that is not refused leaves room for long names and a long subject."""
+    fits, too_long = 0, 102_000
+    while too_long - fits > 1:
+        words = (fits + too_long) // 2
+        try:
+            WRITER.check_body("x" * words)
+        except ServiceError:
+            too_long = words
+        else:
+            fits = words
+    assert fits > 70_000
+    for language in Language:
+        write(MailKind.CAMPAIGN, language, body="x" * fits, first_name="&" * 60, subject="&" * 200)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_the_longest_digest_there_can_be_is_not_cut_off(language: Language) -> None:
+    """A-43: articles as long as a feed may make them."""
+    article = replace(
+        a_letter(MailKind.DIGEST, language).articles[0],
+        title="Läufe " * 33,
+        summary="Ein ganzer Satz über Läufe. " * 21,
+        author="Ö" * LONGEST_AUTHOR,
+        image_alt="Ein Bild " * 27,
+    )
+    assert len(article.title) <= LONGEST_TITLE
+    assert len(article.summary) <= LONGEST_SUMMARY
+    articles = tuple(replace(article, id=n) for n in range(MOST_ITEMS))
+    write(MailKind.DIGEST, language, articles=articles)
 
 
 @given(

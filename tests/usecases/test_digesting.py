@@ -236,7 +236,7 @@ def test_no_other_run_while_one_is_planned(hub: Hub, tx: Transaction) -> None:
     assert refused.value.code == "run_in_planning"
 
 
-@pytest.mark.parametrize(("least", "most", "days"), [(0, 3, 30), (4, 3, 30), (1, 3, 0)])
+@pytest.mark.parametrize(("least", "most", "days"), [(0, 3, 30), (4, 3, 30), (1, 3, 0), (1, 21, 30)])
 def test_impossible_digests_are_refused(hub: Hub, least: int, most: int, days: int) -> None:
     with pytest.raises(ServiceError, match="nothing was saved"):
         hub.set_bounds(least, most, days)
