@@ -20,7 +20,7 @@ FIELDS = (
     "language",
     "published_at",
 )
-"""What an edit may change. Identity, GUID and `first_seen_at` stay (design §4)."""
+"""What an edit may change. Identity and `first_seen_at` stay (design §4); the GUID follows the feed."""
 
 
 class Stored(StrEnum):
@@ -67,6 +67,7 @@ class _Shelf:
         ).all()
         self.by_guid = {article.guid: article for article in known if article.source_id == source_id}
         self._by_url = {article.url_key: article for article in known}
+        self._said = {draft.guid for draft in drafts}
         self._topics = _read_topics(tx, [article.id for article in known])
         self._new: list[tuple[Article, frozenset[int]]] = []
         self._added: list[tuple[int, int]] = []
@@ -114,7 +115,20 @@ class _Shelf:
             setattr(article, field, getattr(draft, field))
         if "url_key" in changed:
             self._tx.session.flush()  # before anything new takes the old address
+        if self._has_new_guid(article, draft):
+            # Else the next new address would make it a new article, mailed again (invariant 7).
+            self.by_guid.pop(article.guid, None)
+            article.guid = draft.guid
+            self.by_guid[draft.guid] = article
+            changed.append("guid")
         return changed
+
+    def _has_new_guid(self, article: Article, draft: ArticleDraft) -> bool:
+        """Found by its address under a GUID that is no other article's, while the feed no longer says the old one.
+
+        Of an item without a GUID the address stands for it, which tells less than the GUID that we know.
+        """
+        return draft.guid not in self.by_guid and article.guid not in self._said and draft.guid != draft.url_key
 
     def _change_topics(self, article_id: int, wanted: frozenset[int]) -> bool:
         """A source adds topics and takes back its own, never those of others."""

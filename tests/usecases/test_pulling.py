@@ -177,6 +177,52 @@ def test_the_same_address_with_another_guid_is_the_same_article(hub: Hub, guid: 
     assert len(hub.rows()) == len(before)
 
 
+def test_first_another_guid_and_later_another_address_is_still_the_same_article(hub: Hub) -> None:
+    """Invariant 7: a new article would be mailed again to everybody."""
+    hub.write(an_item(1))
+    hub.pull()
+    [before] = hub.articles().values()
+    hub.write(an_item(1, guid="other", link="https://hub.example/a1"))
+    assert hub.pull() == PullResult("feed", updated=1)
+    assert hub.pull() == PullResult("feed", not_modified=True)
+    hub.write(an_item(1, guid="other", link="https://hub.example/moved"))
+    assert hub.pull() == PullResult("feed", updated=1)
+    after = hub.articles()
+    assert (list(after), after["other"].id) == (["other"], before.id)
+    assert after["other"].canonical_url == "https://hub.example/moved"
+
+
+def test_a_guid_left_out_for_a_time_is_remembered(hub: Hub) -> None:
+    hub.write(an_item(1))
+    hub.pull()
+    hub.write(an_item(1, guid=None))
+    hub.pull()
+    hub.write(an_item(1, link="https://hub.example/moved"))
+    assert hub.pull() == PullResult("feed", updated=1)
+    assert list(hub.articles()) == ["guid-1"]
+
+
+def test_a_guid_that_the_feed_still_says_is_not_replaced(hub: Hub) -> None:
+    """The article with the first GUID wants an address that is taken, and another item has its own."""
+    hub.write(an_item(1), an_item(2))
+    hub.pull()
+    hub.write(
+        an_item(1, link="https://hub.example/a2"),
+        an_item(3, guid="other", link="https://hub.example/a1"),
+    )
+    hub.pull()
+    assert set(hub.articles()) == {"guid-1", "guid-2"}
+
+
+def test_guids_that_move_on_by_one_collide_with_nothing(hub: Hub) -> None:
+    """Mistaken generators number their items anew with each one that comes."""
+    hub.write(*(an_item(n, guid=f"n{n}", link=f"https://hub.example/p{n}") for n in (1, 2, 3)))
+    hub.pull()
+    hub.write(*(an_item(n, guid=f"n{n + 1}", link=f"https://hub.example/p{n}") for n in (1, 2, 3)))
+    result = hub.pull()
+    assert (result.error, result.new, len(hub.articles())) == (None, 0, 3)
+
+
 def test_an_old_address_may_be_taken_by_a_new_article(hub: Hub) -> None:
     hub.write(an_item(1))
     hub.pull()
