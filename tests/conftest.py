@@ -164,7 +164,7 @@ def make_settings(tmp_path: Path) -> SettingsMaker:
             "public_url": "http://localhost:8025",
             "site_url": "http://localhost:8026",
             "controller_name": "Fjellsko Sport AS",
-            "controller_address": "Storgata 1, 9008 Tromsø, Norway",
+            "controller_address": "Løypa 1, 0000 Fjellby, Norway",
             "controller_contact": "privacy@fjellsko.example",
             "sender_name": "Fjellsko Training Hub",
             "sender_address": "training@fjellsko.example",

@@ -23,7 +23,7 @@ def demo_settings(state: DemoState, ports: Mapping[str, int], app_url: str, redi
         "web_host": "127.0.0.1",
         "web_port": str(ports["web"]),
         "controller_name": "Fjellsko Sport AS",
-        "controller_address": "Storgata 1, 9008 Tromsø, Norway",
+        "controller_address": "Løypa 1, 0000 Fjellby, Norway",
         "controller_contact": "privacy@fjellsko.example",
         "site_url": hub,
         "sender_name": "Fjellsko Training Hub",

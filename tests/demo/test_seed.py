@@ -25,7 +25,7 @@ from tests.conftest import database_copy
 TOPICS = ("running", "gym", "injury", "nutrition", "race-day", "gear")
 PUBLISHER = Publisher(
     name="Fjellsko Sport AS",
-    postal_address="Storgata 1, 9008 Tromsø, Norway",
+    postal_address="Løypa 1, 0000 Fjellby, Norway",
     contact="privacy@fjellsko.example",
     site_url="http://localhost:8027",
     public_url="http://localhost:8025",

@@ -89,7 +89,7 @@ def test_the_first_start_is_remembered(state: DemoState) -> None:
 
 
 def test_the_environment_is_there_only_while_the_demo_runs(state: DemoState) -> None:
-    values = {"MILEPOST_CONTROLLER_ADDRESS": "Storgata 1, it's 'quoted' Tromsø", "MILEPOST_X": "a=b $HOME"}
+    values = {"MILEPOST_CONTROLLER_ADDRESS": "Løypa 1, it's 'quoted' Fjellby", "MILEPOST_X": "a=b $HOME"}
     assert load_environment(state.directory) is None
     assert state.acquire()
     assert load_environment(state.directory) is None, "not ready yet"

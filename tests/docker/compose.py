@@ -20,7 +20,7 @@ ANSWERS = {
     "MILEPOST_PUBLIC_URL": "https://news.fjellsko.example",
     "MILEPOST_SITE_URL": "https://www.fjellsko.example",
     "MILEPOST_CONTROLLER_NAME": "Fjellsko Sport AS",
-    "MILEPOST_CONTROLLER_ADDRESS": "Storgata 1, 9008 Tromsø, Norway",
+    "MILEPOST_CONTROLLER_ADDRESS": "Løypa 1, 0000 Fjellby, Norway",
     "MILEPOST_CONTROLLER_CONTACT": "privacy@fjellsko.example",
     "MILEPOST_SENDER_NAME": "Fjellsko Training Hub",
     "MILEPOST_SENDER_ADDRESS": "training@fjellsko.example",

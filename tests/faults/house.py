@@ -60,7 +60,7 @@ class FaultHouse:
             "public_url": f"http://localhost:{self.web_port}",
             "site_url": "http://localhost:8026",
             "controller_name": "Fjellsko Sport AS",
-            "controller_address": "Storgata 1, 9008 Tromso, Norway",
+            "controller_address": "Loypa 1, 0000 Fjellby, Norway",
             "controller_contact": "privacy@fjellsko.example",
             "sender_name": "Fjellsko Training Hub",
             "sender_address": "training@fjellsko.example",

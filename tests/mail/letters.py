@@ -24,7 +24,7 @@ LONG_HOST = "newsletter-about-training.departments.fjellsko-sport.example"
 """Sixty characters: the standard library's generator would fold its links in two (A-15)."""
 PUBLISHER = Publisher(
     name="Fjellsko Sport AS",
-    postal_address="Storgata 1, 9008 Tromsø, Norway",
+    postal_address="Løypa 1, 0000 Fjellby, Norway",
     contact="privacy@fjellsko.example",
     site_url="https://www.fjellsko.example",
     public_url="https://news.fjellsko.example",

@@ -21,7 +21,7 @@ BUTTON_EVIDENCE = Evidence("203.0.113.8", "Safari", "http://localhost:8025/confi
 
 PUBLISHER = Publisher(
     name="Fjellsko Sport AS",
-    postal_address="Storgata 1, 9008 Tromsø, Norway",
+    postal_address="Løypa 1, 0000 Fjellby, Norway",
     contact="privacy@fjellsko.example",
     site_url="http://localhost:8026",
     public_url="http://localhost:8025",

@@ -112,10 +112,10 @@ def test_old_notices_stay_readable(client, container):
         old = wording.get_notice(tx, Language.DE)
         wording.publish(tx, dataclasses.replace(container.publisher, name="Fjellsko Trail AS"))
     page = client.get(f"/privacy/{old.id}").text
-    assert "Fjellsko Sport AS, Storgata" in page
+    assert "Fjellsko Sport AS, Løypa" in page
     assert "Diese Fassung gilt nicht mehr" in page
     current = client.get("/privacy", headers={"Accept-Language": "de"}).text
-    assert "Fjellsko Trail AS, Storgata" in current
+    assert "Fjellsko Trail AS, Løypa" in current
     assert "Diese Fassung gilt nicht mehr" not in current
 
 
