@@ -44,15 +44,28 @@ def test_a_real_rss_feed() -> None:
 
 
 def test_a_real_atom_feed() -> None:
-    item = only_item((REAL / "arxiv-query.atom").read_bytes())
-    assert item.title == "From stripe to checkerboard order on the square lattice in the presence of quenched disorder"
-    assert item.url == "http://arxiv.org/abs/cond-mat/0603029v1", "the alternate link, not the PDF"
-    assert item.author == "Adrian Del Maestro, Bernd Rosenow, Subir Sachdev"
-    assert item.categories == ("cond-mat.str-el", "cond-mat.supr-con")
-    assert item.published_at == datetime(2006, 3, 2, 2, 22, 45, tzinfo=UTC)
-    assert item.language is None
-    assert item.summary.endswith("…")
-    assert len(item.summary) <= 600
+    first, second = items_of((REAL / "usgs-earthquakes.atom").read_bytes())
+    assert (first.guid, first.title) == ("urn:earthquake-usgs-gov:us:b000l51g", "M 6.5 - Fiji region")
+    assert first.url == "http://earthquake.usgs.gov/earthquakes/eventpage/usb000l51g", "the page, not the CAP document"
+    assert first.summary.endswith("Location 17.097°S 176.562°W Depth 377.07 km (234.30 mi)")
+    assert "<" not in first.summary
+    assert first.image_url is None
+    assert second.image_url is not None
+    assert second.image_url.endswith("/tsunami-wave-warning.jpg")
+    assert second.image_alt == "Tsunami Warning Center"
+    assert second.published_at == datetime(2013, 11, 24, 10, 26, 4, 821_000, tzinfo=UTC), "updated; no published"
+    assert second.categories == ("Past Month", "Age", "Magnitude 7", "Magnitude")
+    assert {item.language for item in (first, second)} == {None}
+
+
+def test_several_authors_a_related_link_and_a_title_over_two_lines() -> None:
+    people = "".join(f"<author><name>{name}</name></author>" for name in ("Ann Lee", "Bo Berg", "Cy Dahl"))
+    related = '<link title="pdf" href="a/1.pdf" rel="related" type="application/pdf"/>'
+    item = only_item(
+        an_atom(entry(people, title="<title>Hills\n  and heat</title>", link=f'{related}<link href="a/1"/>'))
+    )
+    assert (item.title, item.author) == ("Hills and heat", "Ann Lee, Bo Berg, Cy Dahl")
+    assert item.url == "https://hub.example/feeds/a/1", "the alternate link, not the PDF"
 
 
 def test_every_part_of_an_rss_item() -> None:
