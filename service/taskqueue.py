@@ -11,11 +11,15 @@ from service.ports import Hint
 log = structlog.get_logger(__name__)
 
 
+EXPIRES_SECONDS = 60.0
+"""A hint that nobody took is worth nothing: the sweep has said it again long before."""
+
+
 class CeleryTaskQueue:
     """The real queue. A lost hint costs latency, never mail: the sweep looks at PostgreSQL every few seconds."""
 
     def __init__(self, redis_url: str) -> None:
-        self._celery = Celery(broker=redis_url)
+        self._celery = Celery(broker=redis_url, set_as_current=False)
         self._celery.conf.update(
             task_ignore_result=True,
             task_serializer="json",
@@ -32,6 +36,6 @@ class CeleryTaskQueue:
 
     def hint(self, hint: Hint, lane: Lane, *ids: int) -> None:
         try:
-            self._celery.send_task(hint.value, args=list(ids), queue=lane.value, ignore_result=True)
+            self._celery.send_task(hint.value, args=list(ids), queue=lane.value, expires=EXPIRES_SECONDS)
         except (KombuError, RedisError, OSError) as error:
             log.warning("hint_lost", hint=hint.value, lane=lane.value, error=type(error).__name__)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from celery.worker import state
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from service.bootstrap import Container
 from service.domain.deliveries import BEAT_EVERY
@@ -57,7 +57,7 @@ class Heart(threading.Thread):
             try:
                 with self._transaction() as tx:
                     worker_processes.record_beat(tx, self._worker_id)
-            except OperationalError:
+            except SQLAlchemyError:  # whatever the database has: the heart of a live worker goes on
                 log.warning("heartbeat_missed", worker_id=str(self._worker_id))
 
     def stop(self) -> None:

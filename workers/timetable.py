@@ -10,9 +10,17 @@ SWEEP_SECONDS = 5.0
 
 
 def timetable(content_pull_minutes: int) -> dict[str, dict[str, Any]]:
-    """Both go to the inbound lane, which never waits for a relay."""
-    inbound = {"queue": Lane.INBOUND.value}
+    """What is late by one round is said again, so nothing piles up in Redis while a worker is away.
+
+    Two lanes sweep, for the one may wait for a slow feed and the other for a slow relay.
+    """
+    pull_seconds = content_pull_minutes * 60.0
     return {
-        "sweep": {"task": Hint.SWEEP.value, "schedule": SWEEP_SECONDS, "options": inbound},
-        "pull": {"task": Hint.PULL_CONTENT.value, "schedule": content_pull_minutes * 60.0, "options": inbound},
+        "sweep": _entry(Hint.SWEEP, SWEEP_SECONDS, Lane.INBOUND),
+        "sweep-too": _entry(Hint.SWEEP, SWEEP_SECONDS, Lane.INTERACTIVE),
+        "pull": _entry(Hint.PULL_CONTENT, pull_seconds, Lane.INBOUND),
     }
+
+
+def _entry(hint: Hint, seconds: float, lane: Lane) -> dict[str, Any]:
+    return {"task": hint.value, "schedule": seconds, "options": {"queue": lane.value, "expires": seconds}}

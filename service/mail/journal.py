@@ -95,6 +95,8 @@ def dead_journals(directory: Path) -> Iterator[DeadJournal]:
             yield DeadJournal(path, file)
         except BlockingIOError:
             continue  # its process lives
+        except ValueError:
+            continue  # named by no worker: not a journal
         finally:
             os.close(file)
 
@@ -112,6 +114,8 @@ def _parse(content: bytes) -> Notes:
         try:
             entry = json.loads(line)
         except ValueError:
+            entry = None
+        if not isinstance(entry, dict):
             return Notes(frozenset(started), outcomes, complete=False)
         if number == 0:
             complete = entry.get("boot") == _boot()

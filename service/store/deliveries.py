@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
-from service.domain.deliveries import BUSY_FOR, LEASE
+from service.domain.deliveries import BUSY_FOR, LEASE, PRESUMED_DEAD
 from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose
 from service.ports import Hint
 from service.store.schema import Campaign, Delivery, Revision
@@ -159,7 +159,7 @@ def give_articles_back(tx: Transaction, delivery_ids: Sequence[int]) -> None:
 
 
 def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
-    """Lanes with due mail, or with mail that somebody has held for longer than a batch takes, unless a worker is busy.
+    """Lanes with due mail, or with mail held for longer than a batch takes, unless all of their workers are busy.
 
     A busy worker comes back by itself, so hints do not pile up. Who holds mail for long has met trouble, and settles it
     when it is woken.
@@ -170,8 +170,10 @@ def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
             text(
                 """
                 SELECT l.lane FROM (VALUES ('interactive'), ('bulk')) AS l(lane)
-                WHERE NOT EXISTS (SELECT 1 FROM deliveries d
-                                  WHERE d.status = 'sending' AND d.lease_until > :busy AND d.lane = l.lane)
+                WHERE (SELECT count(DISTINCT d.claimed_by) FROM deliveries d
+                       WHERE d.status = 'sending' AND d.lease_until > :busy AND d.lane = l.lane)
+                    < (SELECT greatest(1, count(*)) FROM worker_processes w
+                       WHERE w.lane = l.lane AND w.ended_at IS NULL AND w.beat_at > :alive)
                   AND (EXISTS (SELECT 1 FROM deliveries d WHERE d.status = 'sending' AND d.lane = l.lane)
                        OR l.lane = 'interactive' AND EXISTS (
                            SELECT 1 FROM deliveries d
@@ -181,6 +183,6 @@ def list_lanes_to_wake(tx: Transaction) -> list[Lane]:
                            WHERE c.status = 'sending' AND d.lane = 'bulk' AND d.status = 'queued' AND d.due_at <= :now))
                 """
             ),
-            {"now": tx.now, "busy": tx.now + LEASE - BUSY_FOR},
+            {"now": tx.now, "busy": tx.now + LEASE - BUSY_FOR, "alive": tx.now - PRESUMED_DEAD},
         )
     ]

@@ -87,7 +87,7 @@ def test_a_torn_last_line_says_nothing(tmp_path: Path, killed: UUID) -> None:
     assert journal.complete
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x00\x00\x00\n", b'{"started":1}\n'])
+@pytest.mark.parametrize("damage", [b"", b"\x00\x00\x00\n", b'{"started":1}\n', b"[1]\n"])
 def test_a_journal_that_is_damaged_or_lost_its_beginning_is_not_complete(
     tmp_path: Path, killed: UUID, damage: bytes
 ) -> None:
@@ -144,4 +144,9 @@ def test_a_journal_settled_by_another_in_this_moment_is_passed_over(
         raise FileNotFoundError
 
     monkeypatch.setattr(os, "open", gone)
+    assert list(dead_journals(tmp_path)) == []
+
+
+def test_what_is_no_journal_holds_up_no_mail(tmp_path: Path) -> None:
+    (tmp_path / "notes.journal").write_text("left here by somebody")
     assert list(dead_journals(tmp_path)) == []

@@ -1,6 +1,7 @@
 """Workers that died, silent workers, and what the sweep finds: nobody twice, nobody lost (invariants 1 and 4)."""
 
 from datetime import datetime
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text
@@ -248,6 +249,19 @@ def test_the_sweep_does_not_wake_a_lane_that_is_busy(transaction: TransactionFac
     clock.advance(seconds=9)
     with transaction() as tx:
         assert sweep(tx).woken == [Lane.BULK], "longer than a batch takes: it met trouble"
+
+
+def test_the_sweep_wakes_a_second_worker_while_the_first_is_busy(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    with transaction() as tx:
+        many_readers(tx, 30, list_id=a_list(tx))
+        ordered(tx)
+    a_dead_worker(transaction, clock)  # to the sweep it is busy, until it has been silent for longer than a batch
+    with transaction() as tx:
+        worker_processes.add_worker_process(tx, uuid4(), lane=Lane.BULK, host="elsewhere", pid=1)
+    with transaction() as tx:
+        assert sweep(tx).woken == [Lane.BULK]
 
 
 def test_the_sweep_wakes_who_met_trouble_with_the_last_of_a_campaign(

@@ -53,12 +53,15 @@ def test_every_hint_is_a_task_and_every_task_a_hint() -> None:
     assert registered == {hint.value for hint in Hint}
 
 
-def test_the_timetable_sweeps_every_five_seconds_on_a_lane_that_never_waits_for_a_relay() -> None:
+def test_the_timetable_sweeps_every_five_seconds_on_two_lanes_and_nothing_piles_up() -> None:
     entries = timetable(15)
-    assert {entry["task"] for entry in entries.values()} == {Hint.SWEEP, Hint.PULL_CONTENT}
-    assert {entry["options"]["queue"] for entry in entries.values()} == {Lane.INBOUND}
-    assert entries["sweep"]["schedule"] == SWEEP_SECONDS == 5
-    assert entries["pull"]["schedule"] == 900
+    assert {(entry["task"], entry["options"]["queue"], entry["schedule"]) for entry in entries.values()} == {
+        (Hint.SWEEP, Lane.INBOUND, SWEEP_SECONDS),
+        (Hint.SWEEP, Lane.INTERACTIVE, SWEEP_SECONDS),
+        (Hint.PULL_CONTENT, Lane.INBOUND, 900),
+    }
+    assert SWEEP_SECONDS == 5
+    assert all(entry["options"]["expires"] <= entry["schedule"] for entry in entries.values())
 
 
 def test_both_sides_of_redis_agree(configured: Container) -> None:
