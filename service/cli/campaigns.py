@@ -101,11 +101,11 @@ def show_reports(reports: "list[CampaignReport]", *, json: bool, empty: str) -> 
 @app.command()
 def show(campaign_id: CampaignId, json: Json = False) -> None:
     """Show what a campaign says, and its report."""
-    from service.store.campaigns import lock_campaign
+    from service.store.campaigns import get_campaign
 
     with opened() as container:
         with container.transaction() as tx:
-            campaign = lock_campaign(tx, campaign_id)  # the only read of a campaign's text; let go at once
+            campaign = get_campaign(tx, campaign_id)
         report = following.get_report(container, campaign_id)
     if not json and campaign.subject is not None:
         say(f"Subject: {campaign.subject}\n\n{campaign.body}\n")

@@ -30,9 +30,26 @@ def add_campaign(
     return campaign.id
 
 
+PLANNING_TIME = "5min"
+"""For each statement: a large audience takes longer than what a page or a sweep may ask of the database."""
+
+
+def allow_time_to_plan(tx: Transaction) -> None:
+    """Until the end of the transaction; otherwise a plan that is too large for the ordinary limit fails for ever."""
+    tx.session.execute(text("SELECT set_config('statement_timeout', :time, true)"), {"time": PLANNING_TIME})
+
+
 def lock_campaign(tx: Transaction, campaign_id: int) -> Campaign:
     """The campaign, locked until the end of the transaction. Raises ServiceError (NOT_FOUND)."""
-    campaign = tx.session.get(Campaign, campaign_id, with_for_update=True, populate_existing=True)
+    return _found(tx.session.get(Campaign, campaign_id, with_for_update=True, populate_existing=True), campaign_id)
+
+
+def get_campaign(tx: Transaction, campaign_id: int) -> Campaign:
+    """The campaign as it is, to be read only. Raises ServiceError (NOT_FOUND)."""
+    return _found(tx.session.get(Campaign, campaign_id, populate_existing=True), campaign_id)
+
+
+def _found(campaign: Campaign | None, campaign_id: int) -> Campaign:
     if campaign is None:
         raise ServiceError(
             Kind.NOT_FOUND,

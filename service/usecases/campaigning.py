@@ -66,6 +66,7 @@ def plan_campaign(tx: Transaction, campaign_id: int) -> int:
     campaign = campaigns.lock_campaign(tx, campaign_id)
     if campaign.run_id is not None or campaign.status is not CampaignStatus.PLANNING:
         return 0
+    campaigns.allow_time_to_plan(tx)
     planned = deliveries.plan_audience(tx, campaign)
     campaigns.move_campaign(tx, campaign, Act.PLANNED, by=campaign.changed_by)
     tx.hint(Hint.SEND_DUE, Lane.BULK)

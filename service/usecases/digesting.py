@@ -85,6 +85,7 @@ def plan_run(tx: Transaction, campaign_id: int) -> RunPlanned | None:
     campaign = campaigns.lock_campaign(tx, campaign_id)
     if campaign.run_id is None or campaign.status is not CampaignStatus.PLANNING:
         return None
+    campaigns.allow_time_to_plan(tx)
     run, digest = digests.get_run(tx, campaign.run_id)
     digests.lock_planning(tx, digest.list_id)
     digests.gather_readers(tx, list_id=digest.list_id, cutoff_at=run.cutoff_at, max_age_days=digest.max_age_days)

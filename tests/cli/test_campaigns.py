@@ -14,6 +14,7 @@ from service.cli import following
 from service.domain.words import Language, Purpose
 from service.settings import Settings
 from service.store import engine as store_engine
+from service.store.campaigns import lock_campaign
 from service.store.transaction import Transaction, TransactionFactory, factory
 from service.usecases import digesting, dispatching
 from service.usecases.campaigning import plan_campaign
@@ -91,6 +92,16 @@ def test_a_draft_is_shown_and_listed(milepost: Milepost, house: Settings) -> Non
     said = milepost("campaign", "show", campaign_id).out
     assert "Subject: Warm feet" in said
     assert "draft" in said
+
+
+def test_looking_at_a_campaign_waits_for_nobody(
+    milepost: Milepost, house: Settings, transaction: TransactionFactory
+) -> None:
+    campaign_id = made(milepost)
+    with transaction() as tx:
+        lock_campaign(tx, campaign_id)
+        assert milepost("campaign", "show", campaign_id, "--json").document["subject"] == "Warm feet"
+    assert "no campaign 4711" in milepost("campaign", "show", 4711).err
 
 
 def test_the_text_comes_from_a_file_or_a_pipe(

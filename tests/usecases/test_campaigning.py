@@ -129,6 +129,14 @@ def test_an_edit_makes_a_new_revision(tx: Transaction) -> None:
     ]
 
 
+def test_a_large_audience_has_time_to_be_planned(tx: Transaction) -> None:
+    campaign_id = create(tx)
+    campaigning.order_campaign(tx, campaign_id, by="ada")
+    before = tx.session.scalar(text("SHOW statement_timeout"))
+    campaigning.plan_campaign(tx, campaign_id)
+    assert (before, tx.session.scalar(text("SHOW statement_timeout"))) == ("1min", "5min")
+
+
 def test_planning_is_repeatable_and_adds_nobody_twice(tx: Transaction) -> None:  # invariant 4
     for name in ("one", "two"):
         a_reader(tx, f"{name}@example.org")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from service.domain.words import (
     CampaignStatus,
@@ -227,6 +227,11 @@ def test_planning_is_done_once(hub: Hub, tx: Transaction, queue: HintList) -> No
     assert tx.session.get_one(Campaign, campaign).status is CampaignStatus.SENDING
     assert (Hint.SEND_DUE, Lane.BULK, ()) in tx.hints
     assert tx.session.scalar(select(func.count()).select_from(Delivery)) == 1
+
+
+def test_a_large_run_has_time_to_be_planned(hub: Hub, tx: Transaction) -> None:
+    digesting.plan_run(tx, digesting.start_run(tx, "hub", by="ada").campaign_id)
+    assert tx.session.scalar(text("SHOW statement_timeout")) == "5min"
 
 
 def test_no_other_run_while_one_is_planned(hub: Hub, tx: Transaction) -> None:
