@@ -8,6 +8,7 @@ import re
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ BLOCK_SECONDS = 180.0
 
 OTHER_REPLY_SECONDS = 300.0
 """RFC 5321 §4.5.3.2.1 to .3: greeting, MAIL, RCPT."""
+
+RECONNECT_SECONDS = 1.0
+"""A message that has been pulled waits no longer for another connection: an unsubscribe counts within 5 s."""
 
 GOODBYE_SECONDS = 2.0
 """After QUIT nothing is at stake any more."""
@@ -70,10 +74,16 @@ class SmtpTransport:
         self._relay = relay
         self._journal = journal
         self._connection: _Connection | None = None
+        self._untold: _ReplyError | None = None
+        """Why there was no connection, where no message was left to tell it of: told of the next one instead."""
 
     def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
+        # First a session, then a message: a relay may take minutes to let us in.
+        self._drop_if_dead()
+        failure = self._untold = self._untold or self._connect_if_needed()
         for message in messages:
-            outcome = self._send_one(message)
+            outcome = self._send_one(message, failure)
+            failure = self._untold = None
             self._journal.answered(outcome)
             yield outcome
 
@@ -85,11 +95,27 @@ class SmtpTransport:
                 connection.docmd("QUIT")
             connection.close()
 
-    def _send_one(self, message: Message) -> Outcome:
+    def _drop_if_dead(self) -> None:
+        """What is kept from an earlier batch may have been closed meanwhile, or lead nowhere any more."""
+        if self._connection is not None:
+            with suppress(_ReplyError):
+                self._command(self._connection, Phase.MAIL, "NOOP")
+
+    def _connect_if_needed(self) -> _ReplyError | None:
+        """Why there is no connection; None if there is one."""
+        try:
+            self._connection = self._connection or _connect(self._relay)
+        except _ReplyError as error:
+            return error
+        return None
+
+    def _send_one(self, message: Message, failure: _ReplyError | None) -> Outcome:
         defect = _defect(message)
         if defect is not None:
             return defect
         try:
+            if failure is not None:
+                raise failure
             connection = self._begin(message)
             code, text = self._transfer(connection, message)
         except _ReplyError as error:
@@ -97,7 +123,7 @@ class SmtpTransport:
         return _outcome(message, Phase.EOM, code, text, self._relay)
 
     def _begin(self, message: Message) -> "_Connection":
-        """A connection on which MAIL has been accepted. One that the relay closed while idle is replaced unseen."""
+        """A connection on which MAIL has been accepted. One that the relay closed is replaced unseen, if at once."""
         command = f"MAIL FROM:<{message.envelope_from}>"
         if self._connection is not None:
             try:
@@ -108,7 +134,10 @@ class SmtpTransport:
                 self._drop()
             else:
                 return self._connection
+        began = time.monotonic()
         self._connection = _connect(self._relay)
+        if time.monotonic() - began > RECONNECT_SECONDS:
+            raise _ReplyError(Phase.CONNECT, None, "The relay let us in too late for this message; it goes back.")
         self._command(self._connection, Phase.MAIL, command)
         return self._connection
 

@@ -1,6 +1,10 @@
 """What every Transport promises (service/ports.py), asked of the relay in memory and of the wire to a real server."""
 
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -133,3 +137,43 @@ def test_sending_again_after_close_opens_anew(subject: Subject) -> None:
     subject.transport.close()
     subject.transport.close()
     assert [o.code for o in subject.transport.send([a_message(2)])] == [250]
+
+
+@contextmanager
+def a_slow_greeter(greeting: bytes) -> Iterator[tuple[int, threading.Event]]:
+    """A relay that greets one caller late, and an event that is set just before it does."""
+    greeted = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                time.sleep(0.3)
+                greeted.set()
+                connection.sendall(greeting)
+                while connection.recv(65536):
+                    connection.sendall(b"250 ok\r\n")
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1], greeted
+        thread.join(10)
+
+
+@pytest.mark.parametrize(("greeting", "refused"), [(b"220 welcome\r\n", False), (b"554 go away\r\n", True)])
+def test_no_message_is_asked_for_before_the_relay_has_let_us_in(greeting: bytes, refused: bool) -> None:  # invariant 2
+    asked: list[bool] = []
+    with a_slow_greeter(greeting) as (port, greeted):
+        relay = Relay("127.0.0.1", port, RelayTls.NONE, None, None, "client.example")
+        wire = SmtpTransport(relay, MemoryJournal())
+
+        def too_late() -> Iterator[Message]:
+            asked.append(greeted.is_set())
+            yield from ()
+
+        assert list(wire.send(too_late())) == []
+        assert asked == [True]
+        if refused:
+            (outcome,) = wire.send([a_message(1)])
+            assert (outcome.phase, outcome.code) == (Phase.CONNECT, 554), "told of the next message, without calling"
+        wire.close()

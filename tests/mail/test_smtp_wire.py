@@ -81,7 +81,7 @@ def test_envelope_addresses_cannot_say_commands(address: str) -> None:
     with ScriptedRelay({}) as relay, transport_to(a_relay(relay.port)) as transport:
         (outcome,) = send(transport, a_message(to=address))
         assert (outcome.phase, outcome.code, outcome.enhanced) == (Phase.RCPT, 550, "5.6.7")
-        assert relay.commands == []
+        assert "MAIL" not in relay.commands
 
 
 # Replies
@@ -123,6 +123,19 @@ def test_a_connection_that_the_relay_closed_while_idle_is_replaced_unseen() -> N
         relay.hang_up()
         (outcome,) = send(transport, a_message(number=2))
         assert outcome.code == 250
+        assert relay.commands.count("connect") == 2
+
+
+def test_a_message_does_not_wait_for_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:  # invariant 2
+    """The relay closes between two messages and takes its time with the next connection: that is for later messages."""
+    script = {"closing@x.example": (Phase.RCPT, 421, "4.3.2", "shutting down")}
+    with ScriptedRelay(script) as relay, transport_to(a_relay(relay.port)) as transport:
+        monkeypatch.setattr(smtp, "RECONNECT_SECONDS", 0.0)
+        answers = transport.send([a_message(to="closing@x.example"), a_message(number=2), a_message(number=3)])
+        closing, late, kept = answers
+        assert closing.code == 421
+        assert (late.phase, late.code) == (Phase.CONNECT, None)
+        assert kept.code == 250
         assert relay.commands.count("connect") == 2
 
 
