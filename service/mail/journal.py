@@ -15,8 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
+import structlog
+
 from service.domain.deliveries import Notes
 from service.domain.outcomes import Outcome, Phase
+
+log = structlog.get_logger(__name__)
 
 SUFFIX = ".journal"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -86,19 +90,30 @@ class DeadJournal:
 def dead_journals(directory: Path) -> Iterator[DeadJournal]:
     """The journals in `directory` whose processes are gone, each locked while the caller looks at it."""
     for path in sorted(directory.glob(f"*{SUFFIX}")):
+        if not _names_a_worker(path):
+            log.warning("not_a_journal", file=path.name)
+            continue
         try:
             file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # settled by somebody else in this moment
+        except OSError as error:
+            log.error("journal_unreadable", file=path.name, error=error.strerror)  # noqa: TRY400
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield DeadJournal(path, file)
         except BlockingIOError:
             continue  # its process lives
-        except ValueError:
-            continue  # named by no worker: not a journal
         finally:
             os.close(file)
+
+
+def _names_a_worker(path: Path) -> bool:
+    try:
+        return str(UUID(path.stem)) == path.stem
+    except ValueError:
+        return False
 
 
 def _line(value: object) -> bytes:
@@ -113,17 +128,16 @@ def _parse(content: bytes) -> Notes:
     for number, line in enumerate(lines):
         try:
             entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict):
+            if number == 0:
+                complete = entry.get("boot") == _boot() != ""
+            elif "started" in entry:
+                started.add(int(entry["started"]))
+            else:
+                outcome = Outcome(**entry["answered"] | {"phase": Phase(entry["answered"]["phase"])})
+                outcomes[outcome.delivery_id] = outcome
+        except (ValueError, TypeError, LookupError, AttributeError):
+            log.warning("journal_damaged", line=number + 1)
             return Notes(frozenset(started), outcomes, complete=False)
-        if number == 0:
-            complete = entry.get("boot") == _boot()
-        elif "started" in entry:
-            started.add(entry["started"])
-        else:
-            outcome = Outcome(**entry["answered"] | {"phase": Phase(entry["answered"]["phase"])})
-            outcomes[outcome.delivery_id] = outcome
     return Notes(frozenset(started), outcomes, complete=complete)
 
 

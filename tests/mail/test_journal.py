@@ -114,12 +114,12 @@ def test_after_a_restart_of_the_machine_silence_proves_nothing(
     assert (notes.started, notes.complete) == ({1, 2, 3}, False)
 
 
-def test_where_the_system_has_no_boot_id_the_journal_is_believed(
+def test_where_the_system_has_no_boot_id_silence_proves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "BOOT_ID", tmp_path / "nothing")
     journal = FileJournal(tmp_path / "journal", uuid4())
-    assert journal.read().complete
+    assert not journal.read().complete
     journal.remove()
 
 
@@ -149,4 +149,13 @@ def test_a_journal_settled_by_another_in_this_moment_is_passed_over(
 
 def test_what_is_no_journal_holds_up_no_mail(tmp_path: Path) -> None:
     (tmp_path / "notes.journal").write_text("left here by somebody")
+    (tmp_path / f"{uuid4()}.journal").mkdir()
     assert list(dead_journals(tmp_path)) == []
+
+
+@pytest.mark.parametrize("line", [b"[1]", b"7", b'{"started":[1]}', b'{"answered":{"phase":"lunch"}}', b"{}"])
+def test_a_line_that_is_no_note_is_damage(tmp_path: Path, killed: UUID, line: bytes) -> None:
+    with (tmp_path / f"{killed}.journal").open("ab") as journal:
+        journal.write(line + b"\n")
+    (notes,) = [entry.read() for entry in dead_journals(tmp_path)]
+    assert (notes.started, notes.complete) == ({1, 2, 3}, False)
