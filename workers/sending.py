@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from celery.worker import state
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.bootstrap import Container
 from service.domain.deliveries import BEAT_EVERY
@@ -72,21 +72,26 @@ class Senders:
     _open: dict[Lane, tuple[Sender, Heart]] = field(default_factory=dict)
 
     def get(self, container: Container, lane: Lane) -> Sender:
+        if lane in self._open and self._open[lane][0].ended:
+            self._close(lane)
         if lane not in self._open:
             self._open[lane] = _open_sender(container, lane)
         return self._open[lane][0]
 
     def close(self) -> None:
         """Say goodbye to the relay, settle what is held, and leave no journal behind."""
-        while self._open:
-            _, (sender, heart) = self._open.popitem()
-            heart.stop()
-            sender.transport.close()
-            try:
-                recover_journals(sender.transaction, [sender.journal], jitter)
-            except OperationalError:
-                # The journal stays; its lock goes with this process, and the next worker settles it.
-                log.warning("left_to_the_next_worker", worker_id=str(sender.worker_id))
+        for lane in list(self._open):
+            self._close(lane)
+
+    def _close(self, lane: Lane) -> None:
+        sender, heart = self._open.pop(lane)
+        heart.stop()
+        sender.transport.close()
+        try:
+            recover_journals(sender.transaction, [sender.journal], jitter)
+        except SQLAlchemyError:
+            # The journal stays; its lock goes with this process, and the next worker settles it.
+            log.warning("left_to_the_next_worker", worker_id=str(sender.worker_id))
 
 
 def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:

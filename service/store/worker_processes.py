@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from service.domain.words import Lane
 from service.errors import Kind, ServiceError
@@ -18,6 +18,12 @@ def add_worker_process(tx: Transaction, worker_id: UUID, *, lane: Lane, host: st
 
 def record_beat(tx: Transaction, worker_id: UUID) -> None:
     tx.session.execute(update(WorkerProcess).where(WorkerProcess.id == worker_id).values(beat_at=tx.now))
+
+
+def may_claim(tx: Transaction, worker_id: UUID) -> bool:
+    """Whether nobody has ended the worker; nobody can until this transaction is over."""
+    living = select(WorkerProcess.id).where(WorkerProcess.id == worker_id, WorkerProcess.ended_at.is_(None))
+    return tx.session.scalar(living.with_for_update(read=True, key_share=True)) is not None
 
 
 def mark_ended(tx: Transaction, worker_id: UUID) -> None:

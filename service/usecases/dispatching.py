@@ -93,6 +93,8 @@ class Sender:
     """How long the relay is being left alone; None while it works."""
     held_until: float = field(default=0.0, init=False)
     last_campaign: int = field(default=0, init=False)
+    ended: bool = field(default=False, init=False)
+    """An operator declared this worker lost: it claims nothing any more, and its process needs another."""
 
     @property
     def worker_id(self) -> UUID:
@@ -145,6 +147,10 @@ def _send_batch(sender: Sender) -> tuple[int, bool]:
 
 def _claim(sender: Sender) -> tuple[claims.Claimed, list[Letter]]:
     with sender.transaction() as tx:
+        if not worker_processes.may_claim(tx, sender.worker_id):
+            sender.ended = True
+            log.warning("declared_lost_and_alive", worker_id=str(sender.worker_id))
+            return claims.Claimed([], 0), []
         campaign_id = None
         if sender.lane is Lane.BULK:
             campaign_id = campaigns.find_next_with_due(tx, sender.last_campaign)

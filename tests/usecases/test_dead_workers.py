@@ -194,6 +194,20 @@ def test_a_worker_can_be_declared_lost_when_its_heart_is_silent(
     assert unknown.value.kind is Kind.NOT_FOUND
 
 
+def test_who_was_declared_lost_and_comes_back_claims_nothing(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    sender = a_sender(transaction, clock)
+    clock.advance(seconds=61)
+    with transaction() as tx:
+        a_reader(tx, "r@example.org")
+        ordered(tx)
+        declare_lost(tx, sender.worker_id, by="ada")
+    assert send_due(sender) == 0
+    assert sender.ended
+    assert send_due(a_sender(transaction, clock)) == 1
+
+
 def test_the_sweep_takes_interactive_mail_from_a_silent_worker(
     transaction: TransactionFactory, clock: FrozenClock
 ) -> None:

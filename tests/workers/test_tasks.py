@@ -139,6 +139,16 @@ def test_a_process_is_one_worker_per_lane_and_leaves_nothing_behind(wired: Conta
     assert list(directory.iterdir()) == []
 
 
+def test_a_process_whose_worker_was_declared_lost_begins_another(wired: Container) -> None:
+    run(Hint.SEND_DUE, Lane.INTERACTIVE)
+    with wired.transaction() as tx:
+        tx.session.query(WorkerProcess).update({"ended_at": tx.now})
+    run(Hint.SEND_DUE, Lane.INTERACTIVE)  # finds out
+    run(Hint.SEND_DUE, Lane.INTERACTIVE)
+    assert processes(wired) == [("interactive", True), ("interactive", False)]
+    assert len(list(sending.journal_directory(wired).iterdir())) == 1
+
+
 def test_an_unreachable_database_leaves_no_journal_and_no_traceback(configured: Container) -> None:
     run(Hint.SEND_DUE, Lane.BULK)
     assert list(sending.journal_directory(configured).iterdir()) == []
