@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from service.domain.campaigns import Resolution
-from service.domain.words import DeliveryStatus, SkipReason
+from service.domain.words import DeliveryStatus, MailKind, SkipReason
 from service.usecases import campaigning
 from tests.faults.house import FaultHouse, drop_everything_in, fault_house
+from tests.usecases.sending import interactive
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -84,6 +85,28 @@ def test_who_is_on_the_wire_when_the_worker_dies_is_uncertain_until_a_person_dec
     else:
         assert report.buckets[DeliveryStatus.FAILED] == 1
     assert set(copies.values()) == {1}
+
+
+def test_confirmations_survive_the_death_of_their_worker(house: FaultHouse) -> None:  # invariant 4
+    """Somebody waits for each: the one on the wire is sent again by itself, and nobody else gets a second copy."""
+    house.start("sink", sink=["--hold-at", str(HELD)])
+    with house.transaction() as tx:
+        for number in range(FEW):
+            interactive(tx, MailKind.CONFIRMATION, f"reader-{number}@many.example")
+    house.start("interactive", "beat")
+    house.wait_until("the sink holds an answer back", lambda: "holding" in house.log("sink"))
+    on_the_wire = house.taken()[-1]
+    house.kill("interactive")
+    house.start("interactive")
+    left = text("SELECT count(*) FROM deliveries WHERE status <> 'accepted'")
+
+    def all_accepted() -> bool:
+        with house.engine.connect() as connection:
+            return connection.scalar(left) == 0
+
+    house.wait_until("every confirmation is accepted", all_accepted)
+    expected = Counter(f"reader-{number}@many.example" for number in range(FEW))
+    assert Counter(house.taken()) == expected + Counter([on_the_wire])
 
 
 def test_a_worker_that_is_asked_to_stop_leaves_nothing_behind(house: FaultHouse) -> None:
