@@ -151,21 +151,33 @@ def _claim(sender: Sender) -> tuple[claims.Claimed, list[Letter]]:
             sender.ended = True
             log.warning("declared_lost_and_alive", worker_id=str(sender.worker_id))
             return claims.Claimed([], 0), []
-        campaign_id = None
-        if sender.lane is Lane.BULK:
-            campaign_id = campaigns.find_next_with_due(tx, sender.last_campaign)
-            if campaign_id is None:
-                return claims.Claimed([], 0), []
-            sender.last_campaign = campaign_id
-        claimed = claims.claim(
-            tx,
-            worker_id=sender.worker_id,
-            lane=sender.lane,
-            campaign_id=campaign_id,
-            limit=sender.batch,
-            message_host=sender.message_host,
-        )
+        claimed = _claim_next(tx, sender) if sender.lane is Lane.BULK else _claim_of(tx, sender, None)
         return claimed, letters.read_letters(tx, [held.delivery_id for held in claimed.held])
+
+
+def _claim_next(tx: Transaction, sender: Sender) -> claims.Claimed:
+    """Of the next campaign; of the one after it where other workers are claiming all that is due; once round."""
+    tried: set[int] = set()
+    while True:
+        campaign_id = campaigns.find_next_with_due(tx, sender.last_campaign)
+        if campaign_id is None or campaign_id in tried:
+            return claims.Claimed([], 0)
+        tried.add(campaign_id)
+        sender.last_campaign = campaign_id
+        claimed = _claim_of(tx, sender, campaign_id)
+        if claimed.held or claimed.skipped:
+            return claimed
+
+
+def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None) -> claims.Claimed:
+    return claims.claim(
+        tx,
+        worker_id=sender.worker_id,
+        lane=sender.lane,
+        campaign_id=campaign_id,
+        limit=sender.batch,
+        message_host=sender.message_host,
+    )
 
 
 def _send(sender: Sender, to_send: list[Letter], attempts: dict[int, int], claimed_at: float) -> Iterator[Result]:

@@ -15,9 +15,10 @@ from service.store import engine as store_engine
 from service.store.transaction import Transaction, TransactionFactory, factory
 from service.store.worker_processes import add_worker_process
 from service.usecases import campaigning
-from tests.builders import a_list, many_readers
+from service.usecases.dispatching import send_due
+from tests.builders import a_list, many_readers, statuses
 from tests.conftest import FrozenClock, HintList
-from tests.usecases.sending import ordered
+from tests.usecases.sending import a_sender, ordered
 
 
 @pytest.fixture
@@ -63,6 +64,19 @@ def test_two_claims_at_once_share_nothing_and_wait_for_nobody(committed: Transac
         assert mine == sorted(mine), "in the order of planning"
     with committed() as tx:
         assert claim(tx, one, campaign_id) == []
+
+
+def test_a_worker_goes_on_with_another_campaign_while_one_is_being_claimed(
+    committed: TransactionFactory, campaign_id: int, clock: FrozenClock
+) -> None:
+    with committed() as tx:
+        free = ordered(tx, name="Another")
+    one, sender = a_worker(committed), a_sender(committed, clock)
+    with committed() as first:
+        claim(first, one, campaign_id, limit=100)
+        assert send_due(sender) == 15
+        assert set(statuses(first, free).values()) == {"accepted"}
+        assert set(statuses(first, campaign_id).values()) == {"sending"}
 
 
 def test_a_claim_that_is_not_committed_did_not_happen(committed: TransactionFactory, campaign_id: int) -> None:
