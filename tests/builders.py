@@ -21,7 +21,11 @@ def a_list(tx: Transaction, slug: str = "training") -> int:
     found = tx.session.scalar(select(List.id).where(List.slug == slug))
     if found is not None:
         return found
-    row = List(slug=slug, names={"en": "Training", "de": "Training (de)"}, list_id=f"{slug}.news.fjellsko.example")
+    row = List(
+        slug=slug,
+        names={"en": "Training", "de": "Training (de)", "fr": "Training (fr)", "es": "Training (es)"},
+        list_id=f"{slug}.news.fjellsko.example",
+    )
     tx.session.add(row)
     tx.session.flush()
     return row.id

@@ -16,13 +16,18 @@ from service.domain.tokens import Keys, api_token_hash
 from service.domain.words import Channel, ConsentState, Language, SignupState, SuppressionReason
 from service.errors import ConfigurationError
 from service.store import consent, histories, signups, subscribers, suppressions, tokens
-from service.store.schema import ConsentEvent
+from service.store.consent import NewEvent
 from service.store.transaction import Transaction
 from service.usecases import access, digesting, pulling, wording
 
 DIGEST = "hub"
 FEEDS = {Language.EN: "en.rss", Language.DE: "de.atom"}
-DIGEST_NAMES = {Language.EN: "Training digest", Language.DE: "Trainings-Digest"}
+DIGEST_NAMES = {
+    Language.EN: "Training digest",
+    Language.DE: "Trainings-Digest",
+    Language.FR: "Le récap entraînement",
+    Language.ES: "Resumen de entrenamiento",
+}
 MAX_AGE_DAYS = 3650
 """A demo that is started again next year should still have something to mail."""
 # An address of TEST-NET-3 (RFC 5737): nobody's.
@@ -83,13 +88,12 @@ def _add_readers(tx: Transaction, keys: Keys) -> int:
     if subscribers.find_by_dedupe_key(tx, readers[-1].address):
         return 0
     ids: dict[Fate, list[int]] = {fate: [] for fate in Fate}
-    events: list[ConsentEvent] = []
+    events: list[NewEvent] = []
     for reader in readers:
         biography = _Biography(tx, keys, forms[reader.language], reader)
         ids[reader.fate].append(biography.write())
         events += biography.events
-    # Their ids are in the order in which things happened, each reader's and everybody's.
-    consent.append_many(tx, sorted(events, key=lambda event: event.occurred_at))
+    consent.append_many(tx, keys.ledger, events)
     histories.add_history(tx, ids[Fate.KNOWS_ALL], tx.now)
     histories.add_history(tx, ids[Fate.KNOWS_SOME], tx.now - timedelta(days=LATELY_DAYS))
     return len(readers)
@@ -103,7 +107,7 @@ class _Biography:
         self.keys = keys
         self.form = form
         self.reader = reader
-        self.events: list[ConsentEvent] = []
+        self.events: list[NewEvent] = []
 
     def write(self) -> int:
         """Returns the subscriber's id; the events are left in `events`."""
@@ -184,7 +188,7 @@ class _Biography:
         """One event per purpose; what was agreed to is bound to its words, a withdrawal needs none."""
         agreed = signup_id is not None
         self.events += [
-            ConsentEvent(
+            NewEvent(
                 subscriber_id=subscriber_id,
                 list_id=request.list_id,
                 purpose=purpose,
@@ -195,10 +199,7 @@ class _Biography:
                 statement_id=statement_id if agreed else None,
                 notice_id=request.notice_id if agreed else None,
                 form_id=request.form_id if agreed else None,
-                ip=EVIDENCE.ip,
-                user_agent=EVIDENCE.user_agent,
-                page_url=EVIDENCE.page_url,
-                actor="subscriber",
+                evidence=EVIDENCE,
             )
             for purpose, statement_id in zip(request.purposes, request.statement_ids, strict=True)
         ]

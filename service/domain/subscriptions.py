@@ -19,12 +19,14 @@ class NotOurs:
 def state_after(event: ConsentState, before: SubscriptionState | None) -> SubscriptionState:
     """The state that follows from one more event. Asking again takes nothing from who has agreed already."""
     match event:
-        case ConsentState.GIVEN:
+        case ConsentState.GIVEN | ConsentState.REAFFIRMED:
             return SubscriptionState.ACTIVE
-        case ConsentState.WITHDRAWN:
+        case ConsentState.WITHDRAWN | ConsentState.INVALIDATED:
             return SubscriptionState.UNSUBSCRIBED
         case ConsentState.REQUESTED:
             return SubscriptionState.ACTIVE if before is SubscriptionState.ACTIVE else SubscriptionState.PENDING
+        case ConsentState.EXPIRED:  # a request ended; it takes nothing from who agreed before
+            return before if before is SubscriptionState.ACTIVE else SubscriptionState.UNSUBSCRIBED
 
 
 def may_undo(withdrawn_at: datetime, now: datetime) -> bool:

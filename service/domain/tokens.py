@@ -9,6 +9,7 @@ import base64
 import binascii
 import hmac
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from service.domain.ledger import LedgerKeys
 from service.domain.words import Purpose
 
 TOKEN_LENGTH = 52
@@ -36,6 +38,12 @@ class TokenKind(StrEnum):
     """first = subscriber. Topics, language and pause; never personal data (design §7)."""
     BOUNCE = "bounce"
     """first = delivery: the envelope sender (VERP)."""
+    PRIVATE = "private"
+    """first = subscriber, second = issued at (Unix seconds): what we hold, export, change of address, erasure."""
+    ADDRESS_CHANGE = "address_change"
+    """first = the change that its POST confirms (D-14)."""
+    RECEIPT = "receipt"
+    """first = the consent event. The receipt without personal data (D-10)."""
     FORM = "form"
     """first = form, second = issued at (Unix milliseconds), small = its language's place in `Language`, flag = 1 if
     shown again after a first POST."""
@@ -55,10 +63,13 @@ class Token:
 class Keys:
     """Keys derived from the installation's secret, each for one use (HKDF-SHA-256)."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, address_secrets: Sequence[str] = ()) -> None:
+        """`address_secrets` are the later keys for fingerprints of addresses, oldest first (D-16)."""
         self._secret = secret.encode()
+        self.ledger = LedgerKeys(secret)
         self._siv = AESSIV(self._derive(b"tokens", 64))
-        self._address = self._derive(b"address hmac", 32)
+        later = (HKDF(hashes.SHA256(), 32, None, b"milepost address hmac").derive(s.encode()) for s in address_secrets)
+        self._address = (self._derive(b"address hmac", 32), *later)
 
     def seal(self, token: Token) -> str:
         packed = _PACK.pack(token.small, token.flag, *_split(token.first), *_split(token.second))
@@ -79,9 +90,26 @@ class Keys:
         small, flag, first_high, first_low, second_high, second_low = _PACK.unpack(packed)
         return Token(kind, first_high << 32 | first_low, second_high << 32 | second_low, small, flag)
 
-    def address_hmac(self, key: str) -> bytes:
-        """The fingerprint of a dedupe or abuse key; matches without telling the address (D-16)."""
-        return hmac.digest(self._address, key.encode(), "sha256")
+    @property
+    def address_version(self) -> int:
+        """How many keys a fingerprint has gone through; kept beside each."""
+        return len(self._address)
+
+    def address_hmac(self, key: str, version: int | None = None) -> bytes:
+        """The fingerprint of a dedupe or abuse key; matches without telling the address (D-16).
+
+        `version` asks for the fingerprint as it was made when there were only so many keys.
+        """
+        return self.rewrap(key.encode(), 0, version)
+
+    def rewrap(self, fingerprint: bytes, version: int, to: int | None = None) -> bytes:
+        """A fingerprint of an earlier version as one of version `to`: each key is applied to the result before.
+
+        So a new key works for addresses that nobody knows any more.
+        """
+        for key in self._address[version:to]:
+            fingerprint = hmac.digest(key, fingerprint, "sha256")
+        return fingerprint
 
     def _derive(self, use: bytes, length: int) -> bytes:
         return HKDF(hashes.SHA256(), length, salt=None, info=b"milepost " + use).derive(self._secret)

@@ -11,6 +11,8 @@ class Language(StrEnum):
 
     EN = "en"
     DE = "de"
+    FR = "fr"
+    ES = "es"
 
 
 class Purpose(StrEnum):
@@ -32,6 +34,21 @@ class ConsentState(StrEnum):
     REQUESTED = "requested"
     GIVEN = "given"
     WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    """Nobody pressed the button in time."""
+    INVALIDATED = "invalidated"
+    """An operator found that it was never good: an import taken back, say. The reason stands in `actor`."""
+    REAFFIRMED = "reaffirmed"
+    """Given before, and confirmed again: for a new address."""
+
+
+class LawfulBasis(StrEnum):
+    """Why the mail that an event allows is lawful (D1 #5)."""
+
+    CONSENT_DOI = "consent_doi"
+    """Consent, confirmed from the mailbox (double opt-in)."""
+    IMPORTED = "imported"
+    """Consent given to another system before, with its evidence."""
 
 
 class Channel(StrEnum):
@@ -44,6 +61,11 @@ class Channel(StrEnum):
     CONTROL = "control"
     UNDO = "undo"
     OPERATOR = "operator"
+    ADDRESS_CHANGE = "address_change"
+    ERASURE = "erasure"
+    IMPORT = "import"
+    SWEEP = "sweep"
+    """Milepost itself, because a time had come."""
 
 
 class SignupState(StrEnum):
@@ -59,6 +81,8 @@ class SignupState(StrEnum):
     """The address has had its share of mails (E-05); nothing is mailed."""
     SUPPRESSED = "suppressed"
     """A standing order forbids mail to the address; nothing is mailed."""
+    HELD = "held"
+    """Far more sign-ups for one domain than usual: nothing is mailed until it is over or an operator decides (E-05)."""
     CONFIRMED = "confirmed"
     EXPIRED = "expired"
 
@@ -68,6 +92,10 @@ class SuppressionReason(StrEnum):
     COMPLAINT = "complaint"
     UNSUBSCRIBE_ALL = "unsubscribe_all"
     MANUAL = "manual"
+    ERASED = "erased"
+    """The person asked to be forgotten; only signing up again, by that person, ends it (D-15)."""
+    IMPORTED = "imported"
+    """Another system knew that the address must not be mailed (E-11)."""
 
 
 class Lane(StrEnum):
@@ -126,6 +154,49 @@ class SkipReason(StrEnum):
     TOO_FEW = "too_few"
     EXPIRED = "expired"
     """The sign-up that asked for this mail was confirmed, expired or replaced before the mail left."""
+
+
+class Rhythm(StrEnum):
+    """How often a reader wants digests."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    FORTNIGHTLY = "fortnightly"
+    MONTHLY = "monthly"
+
+
+class Role(StrEnum):
+    """What a token may do beyond running campaigns; each is given by itself (D-22)."""
+
+    EXPORT = "export"
+    """Take personal data out: proofs, access exports. Needs a reason each time and is noted in the audit log."""
+    SEE_ADDRESSES = "see_addresses"
+
+
+class PrivacyRequestKind(StrEnum):
+    """What a person asked for about their data; answered within a month (GDPR 12(3), D-13)."""
+
+    ACCESS = "access"
+    RECTIFY = "rectify"
+    ERASE = "erase"
+
+
+class ImportStatus(StrEnum):
+    CHECKED = "checked"
+    """Read and judged; nothing but opt-outs has been taken over."""
+    ADMITTING = "admitting"
+    """In quarantine, let out slice by slice (E-11)."""
+    DONE = "done"
+    UNDONE = "undone"
+
+
+class ImportVerdict(StrEnum):
+    """What can be done with one row of an import: the four numbers of its dry run."""
+
+    MAILABLE = "mailable"
+    NEEDS_CONFIRMING = "needs_confirming"
+    SUPPRESSED = "suppressed"
+    UNREADABLE = "unreadable"
 
 
 class CampaignStatus(StrEnum):

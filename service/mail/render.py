@@ -23,7 +23,7 @@ from service.texts import Catalogue
 
 TEXT_WIDTH = 72
 _INCLUDE = re.compile(r'<mj-include path="([^"]+)" />')
-_LOCALES = {Language.EN: "en_GB", Language.DE: "de_DE"}
+_LOCALES = {Language.EN: "en_GB", Language.DE: "de_DE", Language.FR: "fr_FR", Language.ES: "es_ES"}
 """Day before month in both, as the catalogues' sentences expect."""
 _XMLNS = ' xmlns="http://www.w3.org/1999/xhtml"'
 """HTML needs no namespace, and no mail names a host that is not ours (invariant 6)."""

@@ -1,81 +1,107 @@
-"""The ledger of consent. Only `append` and `append_many` write events and the subscriptions that follow from them."""
+"""The ledger of consent. Only `append` and `append_many` write events, their chain, and the subscriptions that follow.
 
-from collections.abc import Sequence
+An event's record holds every column but `id`, with the hashes of wordings and of the encrypted part instead of their
+ids and bytes: `RECORD` is that list, `record_of` the one place that spells it, for writing and for checking alike.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert as plain_insert
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.evidence import Evidence
+from service.domain.ledger import (
+    BEGINNING,
+    SCHEMA_VERSION,
+    LedgerKeys,
+    Record,
+    encrypt,
+    event_hash,
+    new_record_id,
+    spell_time,
+)
 from service.domain.subscriptions import state_after
-from service.domain.words import Channel, ConsentState, Purpose, SubscriptionState
-from service.store.schema import ConsentEvent, Subscription
+from service.domain.words import Channel, ConsentState, LawfulBasis, Purpose, SubscriptionState
+from service.store.schema import ConsentEvent, EventSeal, SubjectKey, Subscription
 from service.store.subscribers import lock_subscriber
 from service.store.transaction import Transaction
 
 NOBODY = Evidence()
 
 
-def append(
-    tx: Transaction,
-    *,
-    subscriber_id: int,
-    list_id: int,
-    purpose: Purpose,
-    state: ConsentState,
-    channel: Channel,
-    occurred_at: datetime | None = None,
-    signup_id: int | None = None,
-    statement_id: int | None = None,
-    notice_id: int | None = None,
-    form_id: int | None = None,
-    delivery_id: int | None = None,
-    evidence: Evidence = NOBODY,
-    actor: str = "subscriber",
-) -> int:
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """One event to append. What is left out is not known or does not apply."""
+
+    subscriber_id: int
+    list_id: int
+    purpose: Purpose
+    state: ConsentState
+    channel: Channel
+    lawful_basis: LawfulBasis = LawfulBasis.CONSENT_DOI
+    occurred_at: datetime | None = None
+    """None: now."""
+    signup_id: int | None = None
+    statement_id: int | None = None
+    notice_id: int | None = None
+    form_id: int | None = None
+    delivery_id: int | None = None
+    evidence: Evidence = NOBODY
+    personal: Mapping[str, Any] = field(default_factory=dict)
+    """What else the event says about the person, as JSON values; encrypted with the evidence."""
+    actor: str = "subscriber"
+    suspect_scanner: bool = False
+
+
+def append(tx: Transaction, ledger: LedgerKeys, event: NewEvent) -> int:
     """Append one event and make the subscription follow from it. Returns the event's id.
 
     Events of one subscriber are serialised, so that their ids are in the order in which they took effect.
+    Raises LookupError if there is no such subscriber.
     """
-    lock_subscriber(tx, subscriber_id)
-    event = ConsentEvent(
-        subscriber_id=subscriber_id,
-        list_id=list_id,
-        purpose=purpose,
-        state=state,
-        channel=channel,
-        occurred_at=occurred_at or tx.now,
-        signup_id=signup_id,
-        statement_id=statement_id,
-        notice_id=notice_id,
-        form_id=form_id,
-        delivery_id=delivery_id,
-        page_url=evidence.page_url,
-        ip=evidence.ip,
-        user_agent=evidence.user_agent,
-        actor=actor,
+    subscriber = lock_subscriber(tx, event.subscriber_id)
+    if subscriber is None:
+        raise LookupError("an event needs a subscriber")
+    found = tx.session.execute(
+        text(_BEFORE),
+        {
+            "subscriber": event.subscriber_id,
+            "list": event.list_id,
+            "purpose": event.purpose.value,
+            "statement": event.statement_id,
+            "notice": event.notice_id,
+            "form": event.form_id,
+        },
+    ).one()
+    chain = _Chain(
+        key=_subject_key(tx, ledger, event.subscriber_id, found.wrapped),
+        address=subscriber.address,
+        address_hmac=subscriber.address_hmac,
+        address_version=subscriber.address_version,
+        seq=found.seq or 0,
+        head=found.hash or BEGINNING,
     )
-    tx.session.add(event)
-    tx.session.flush()
-    _follow(tx, event)
-    return event.id
-
-
-def _follow(tx: Transaction, event: ConsentEvent) -> None:
-    """Write the subscription that follows from `event`."""
-    before = tx.session.execute(
-        select(Subscription.state, Subscription.given_at).where(
-            Subscription.subscriber_id == event.subscriber_id,
-            Subscription.list_id == event.list_id,
-            Subscription.purpose == event.purpose,
-        )
-    ).one_or_none()
-    given_at = before.given_at if before else None
+    shas = {
+        "statement": found.statement,
+        "notice": found.notice,
+        "form": found.form,
+        "context": found.context,
+    }
+    row = _row(tx, ledger, event, chain, shas, found.context_id)
+    event_id = tx.session.scalars(plain_insert(ConsentEvent).returning(ConsentEvent.id), [row]).one()
+    tx.session.execute(plain_insert(EventSeal), [{"event_id": event_id}])
+    given_at = row["occurred_at"] if gives(event.state) else found.given_at
+    before = SubscriptionState(found.before) if found.before else None
     values = {
-        "state": state_after(event.state, before.state if before else None),
-        "event_id": event.id,
-        "given_at": event.occurred_at if event.state is ConsentState.GIVEN else given_at,
+        "state": state_after(event.state, before),
+        "event_id": event_id,
+        "given_at": given_at,
         "updated_at": tx.now,
     }
     tx.session.execute(
@@ -83,30 +109,205 @@ def _follow(tx: Transaction, event: ConsentEvent) -> None:
         .values(subscriber_id=event.subscriber_id, list_id=event.list_id, purpose=event.purpose, **values)
         .on_conflict_do_update(constraint="pk_subscriptions", set_=values)
     )
+    return event_id
 
 
-def append_many(tx: Transaction, events: Sequence[ConsentEvent]) -> None:
+# One round trip for everything that the next link of the chain has to know.
+_BEFORE = """
+SELECT k.wrapped, h.seq, h.hash, b.state AS before, b.given_at, c.id AS context_id, c.sha256 AS context,
+       (SELECT sha256 FROM statements WHERE id = :statement) AS statement,
+       (SELECT sha256 FROM notices WHERE id = :notice) AS notice,
+       (SELECT sha256 FROM forms WHERE id = :form) AS form
+FROM (SELECT 1) one
+LEFT JOIN subject_keys k ON k.subscriber_id = :subscriber
+LEFT JOIN LATERAL (SELECT seq, hash FROM consent_events WHERE subscriber_id = :subscriber
+                   ORDER BY seq DESC LIMIT 1) h ON true
+LEFT JOIN subscriptions b ON b.subscriber_id = :subscriber AND b.list_id = :list AND b.purpose = :purpose
+LEFT JOIN LATERAL (SELECT id, sha256 FROM contexts ORDER BY id DESC LIMIT 1) c ON true
+"""
+
+
+def append_many(tx: Transaction, ledger: LedgerKeys, events: Sequence[NewEvent]) -> None:
     """Append the whole pasts of subscribers whom this transaction has just added, in the order in which they happened.
 
     Nobody else can know them yet, so nothing is locked or read first.
     """
-    tx.session.add_all(events)
-    tx.session.flush()
+    if not events:
+        return
+    chains = _new_chains(tx, ledger, {event.subscriber_id for event in events})
+    shas = _Shas(tx)
+    rows = [
+        _row(tx, ledger, event, chains[event.subscriber_id], shas.of(event), shas.context_id)
+        for event in sorted(events, key=lambda event: event.occurred_at or tx.now)
+    ]
+    made = plain_insert(ConsentEvent).returning(ConsentEvent.id, sort_by_parameter_order=True)
+    ids = tx.session.scalars(made, rows).all()
+    tx.session.execute(plain_insert(EventSeal), [{"event_id": event_id} for event_id in ids])
     follows: dict[tuple[int, int, Purpose], dict[str, Any]] = {}
-    for event in sorted(events, key=lambda event: event.id):
-        key = (event.subscriber_id, event.list_id, event.purpose)
+    for event_id, row in zip(ids, rows, strict=True):
+        key = (row["subscriber_id"], row["list_id"], row["purpose"])
         before = follows.get(key, {})
         follows[key] = {
-            "subscriber_id": event.subscriber_id,
-            "list_id": event.list_id,
-            "purpose": event.purpose,
-            "state": state_after(event.state, before.get("state")),
-            "event_id": event.id,
-            "given_at": event.occurred_at if event.state is ConsentState.GIVEN else before.get("given_at"),
-            "updated_at": event.occurred_at,
+            "subscriber_id": row["subscriber_id"],
+            "list_id": row["list_id"],
+            "purpose": row["purpose"],
+            "state": state_after(row["state"], before.get("state")),
+            "event_id": event_id,
+            "given_at": row["occurred_at"] if gives(row["state"]) else before.get("given_at"),
+            "updated_at": row["occurred_at"],
         }
-    if follows:
-        tx.session.execute(insert(Subscription), list(follows.values()))
+    tx.session.execute(plain_insert(Subscription), list(follows.values()))
+
+
+def gives(state: ConsentState) -> bool:
+    return state in (ConsentState.GIVEN, ConsentState.REAFFIRMED)
+
+
+def record_of(row: Mapping[str, Any], shas: Mapping[str, bytes | None]) -> Record:
+    """What of an event is hashed. `row` has the columns of `consent_events`; `shas` the hashes of its wordings."""
+    return {
+        "v": SCHEMA_VERSION,
+        "record": str(row["record_id"]),
+        "subject": row["subscriber_id"],
+        "seq": row["seq"],
+        "list": row["list_id"],
+        "purpose": str(row["purpose"]),
+        "state": str(row["state"]),
+        "channel": str(row["channel"]),
+        "basis": str(row["lawful_basis"]),
+        "occurred": spell_time(row["occurred_at"]),
+        "recorded": spell_time(row["recorded_at"]),
+        "signup": row["signup_id"],
+        "statement": _hex(shas["statement"]),
+        "notice": _hex(shas["notice"]),
+        "form": _hex(shas["form"]),
+        "context": _hex(shas["context"]),
+        "delivery": row["delivery_id"],
+        "actor": row["actor"],
+        "scanner": row["suspect_scanner"],
+        "address_hmac": _hex(row["address_hmac"]),
+        "address_version": row["address_version"],
+        "personal": sha256(row["personal"]).hexdigest(),
+        "prev": row["prev_hash"].hex(),
+    }
+
+
+@dataclass
+class _Chain:
+    """A subject while events are appended to it."""
+
+    key: bytes
+    address: str
+    address_hmac: bytes
+    address_version: int
+    seq: int = 0
+    head: bytes = BEGINNING
+
+
+class _Shas:
+    """Hashes of the wordings that many events name, each read once."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._known: dict[str, dict[int | None, bytes]] = {
+            table: dict(tx.session.execute(text(f"SELECT id, sha256 FROM {table}")).tuples().all())  # noqa: S608 - our own names
+            for table in ("statements", "notices", "forms")
+        }
+        newest = tx.session.execute(text("SELECT id, sha256 FROM contexts ORDER BY id DESC LIMIT 1")).one_or_none()
+        self.context_id: int | None = newest.id if newest else None
+        self._context: bytes | None = newest.sha256 if newest else None
+
+    def of(self, event: NewEvent) -> dict[str, bytes | None]:
+        return {
+            "statement": self._known["statements"].get(event.statement_id),
+            "notice": self._known["notices"].get(event.notice_id),
+            "form": self._known["forms"].get(event.form_id),
+            "context": self._context,
+        }
+
+
+def _row(
+    tx: Transaction,
+    ledger: LedgerKeys,
+    event: NewEvent,
+    chain: _Chain,
+    shas: Mapping[str, bytes | None],
+    context_id: int | None,
+) -> dict[str, Any]:
+    """The row of the next event, with `chain` moved on to it."""
+    record_id = new_record_id(tx.now.timestamp())
+    named = event.state is not ConsentState.REQUESTED
+    chain.seq += 1
+    row: dict[str, Any] = {
+        "record_id": record_id,
+        "subscriber_id": event.subscriber_id,
+        "seq": chain.seq,
+        "list_id": event.list_id,
+        "purpose": event.purpose,
+        "state": event.state,
+        "channel": event.channel,
+        "lawful_basis": event.lawful_basis,
+        "occurred_at": event.occurred_at or tx.now,
+        "recorded_at": tx.now,
+        "signup_id": event.signup_id,
+        "statement_id": event.statement_id,
+        "notice_id": event.notice_id,
+        "form_id": event.form_id,
+        "context_id": context_id,
+        "delivery_id": event.delivery_id,
+        "actor": event.actor,
+        "suspect_scanner": event.suspect_scanner,
+        "address_hmac": chain.address_hmac if named else None,
+        "address_version": chain.address_version if named else None,
+        "personal": encrypt(chain.key, _personal(event, chain.address), record_id.bytes),
+        "prev_hash": chain.head,
+    }
+    chain.head = row["hash"] = event_hash(record_of(row, shas))
+    row["mac"] = ledger.mac(chain.head)
+    return row
+
+
+def _personal(event: NewEvent, address: str) -> bytes:
+    known = {
+        "address": address,
+        "ip": str(event.evidence.ip) if event.evidence.ip else None,  # the driver gives an address object
+        "user_agent": event.evidence.user_agent,
+        "page_url": event.evidence.page_url,
+        **event.personal,
+    }
+    return json.dumps({name: value for name, value in known.items() if value is not None}).encode()
+
+
+def _subject_key(tx: Transaction, ledger: LedgerKeys, subscriber_id: int, wrapped: bytes | None) -> bytes:
+    if wrapped is not None:
+        return ledger.unwrap(subscriber_id, wrapped)
+    key, wrapped = ledger.new_subject_key(subscriber_id)
+    tx.session.execute(
+        plain_insert(SubjectKey), [{"subscriber_id": subscriber_id, "wrapped": wrapped, "created_at": tx.now}]
+    )
+    return key
+
+
+def _new_chains(tx: Transaction, ledger: LedgerKeys, subscriber_ids: set[int]) -> dict[int, _Chain]:
+    rows = tx.session.execute(
+        text("SELECT id, address, address_hmac, address_version FROM subscribers WHERE id = ANY(:ids)"),
+        {"ids": list(subscriber_ids)},
+    ).all()
+    made = {row.id: ledger.new_subject_key(row.id) for row in rows}
+    tx.session.execute(
+        plain_insert(SubjectKey),
+        [{"subscriber_id": row.id, "wrapped": made[row.id][1], "created_at": tx.now} for row in rows],
+    )
+    return {row.id: _Chain(made[row.id][0], row.address, row.address_hmac, row.address_version) for row in rows}
+
+
+def _hex(digest: bytes | None) -> str | None:
+    return digest.hex() if digest is not None else None
+
+
+def find_subject_key(tx: Transaction, ledger: LedgerKeys, subscriber_id: int) -> bytes | None:
+    """The key that the subject's personal fields are encrypted with; None once it is destroyed."""
+    wrapped = tx.session.scalar(select(SubjectKey.wrapped).where(SubjectKey.subscriber_id == subscriber_id))
+    return ledger.unwrap(subscriber_id, wrapped) if wrapped is not None else None
 
 
 def list_events(tx: Transaction, subscriber_id: int) -> Sequence[ConsentEvent]:
@@ -153,7 +354,7 @@ def find_last_given(tx: Transaction, subscriber_id: int, list_id: int, purpose: 
             ConsentEvent.subscriber_id == subscriber_id,
             ConsentEvent.list_id == list_id,
             ConsentEvent.purpose == purpose,
-            ConsentEvent.state == ConsentState.GIVEN,
+            ConsentEvent.state.in_((ConsentState.GIVEN, ConsentState.REAFFIRMED)),
         )
         .order_by(ConsentEvent.id.desc())
         .limit(1)

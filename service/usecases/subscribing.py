@@ -7,12 +7,14 @@ import structlog
 
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest
+from service.domain.ledger import LedgerKeys
 from service.domain.signups import LIFTABLE, decide_signup
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import Channel, ConsentState, Lane, Language, MailKind, Purpose, SignupState
 from service.ports import Hint
 from service.store import consent, deliveries, signups, subscribers, suppressions, wordings
+from service.store.consent import NewEvent
 from service.store.schema import Signup
 from service.store.transaction import FAULTS, Transaction
 
@@ -66,7 +68,7 @@ def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence
     return signup_id
 
 
-def process_signups(tx: Transaction, lifetime: timedelta, limit: int = BATCH) -> int:
+def process_signups(tx: Transaction, ledger: LedgerKeys, lifetime: timedelta, limit: int = BATCH) -> int:
     """Decide up to `limit` received sign-ups; returns how many were decided.
 
     One that cannot be decided is put aside with nothing of it done, and tried again after all others.
@@ -76,7 +78,7 @@ def process_signups(tx: Transaction, lifetime: timedelta, limit: int = BATCH) ->
     """
     batch = signups.claim_received(tx, limit)
     signups.lock_abuse_keys(tx, (signup.abuse_hmac for signup in batch))
-    decided = sum(_try_to_decide(tx, signup, lifetime) for signup in batch)
+    decided = sum(_try_to_decide(tx, ledger, signup, lifetime) for signup in batch)
     if len(batch) == limit and decided:  # with none decided, the next sweep is soon enough
         tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
     return decided
@@ -115,10 +117,10 @@ def confirm_subscription(
     closed = _closed(tx, keys, signup)
     if closed or signup is None or signup.subscriber_id is None:
         return closed or ConfirmationExpired(None)
-    _give(tx, signup, signup.subscriber_id, evidence)
+    _give(tx, keys.ledger, signup, signup.subscriber_id, evidence)
     signups.mark_confirmed(tx, signup)
     for reason in LIFTABLE:  # C-16
-        suppressions.lift(tx, signup.address_hmac, reason)
+        suppressions.lift(tx, _who(signup).address_hmac, reason)
     _apply_choices(tx, signup, signup.subscriber_id)
     purposes = _purposes(signup)
     deliveries.add_interactive(
@@ -137,11 +139,11 @@ def expire_signups(tx: Transaction) -> int:
     return signups.mark_expired(tx)
 
 
-def _try_to_decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> bool:
+def _try_to_decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta) -> bool:
     signup_id = signup.id
     try:
         with tx.savepoint():
-            _decide(tx, signup, lifetime)
+            _decide(tx, ledger, signup, lifetime)
     except FAULTS as error:
         log.error("signup_not_decided", signup_id=signup_id, error=type(error).__name__)  # noqa: TRY400 - no addresses
         signups.put_aside(tx, signup_id)
@@ -149,17 +151,18 @@ def _try_to_decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> bool
     return True
 
 
-def _decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> None:
-    known = subscribers.find_by_dedupe_key(tx, signup.dedupe_key)
+def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta) -> None:
+    who = _who(signup)
+    known = subscribers.find_by_dedupe_key(tx, who.dedupe_key)
     state = decide_signup(
         ticked=frozenset(_purposes(signup)),
         active=consent.get_active_purposes(tx, known.id, signup.list_id) if known else frozenset(),
-        suppressions=suppressions.list_reasons(tx, signup.address_hmac, signup.list_id),
+        suppressions=suppressions.list_reasons(tx, who.address_hmac, signup.list_id),
         mails=signups.count_mails(tx, signup.abuse_hmac),
     )
     subscriber_id = known.id if known else None
     if state is SignupState.ASKED:
-        subscriber_id = _ask(tx, signup)
+        subscriber_id = _ask(tx, ledger, signup)
     mailed = state in (SignupState.ASKED, SignupState.ALREADY_ACTIVE)
     signups.mark_decided(
         tx,
@@ -180,13 +183,14 @@ def _decide(tx: Transaction, signup: Signup, lifetime: timedelta) -> None:
         )
 
 
-def _ask(tx: Transaction, signup: Signup) -> int:
+def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
     """Make the address known and note what was requested; returns the subscriber's id."""
+    who = _who(signup)
     subscriber_id = subscribers.add_subscriber(
         tx,
-        address=signup.address,
-        dedupe_key=signup.dedupe_key,
-        address_hmac=signup.address_hmac,
+        address=who.address,
+        dedupe_key=who.dedupe_key,
+        address_hmac=who.address_hmac,
         language=signup.language,
     )
     active = consent.get_active_purposes(tx, subscriber_id, signup.list_id)
@@ -195,37 +199,43 @@ def _ask(tx: Transaction, signup: Signup) -> int:
         if purpose not in active:
             consent.append(
                 tx,
-                subscriber_id=subscriber_id,
-                list_id=signup.list_id,
-                purpose=purpose,
-                state=ConsentState.REQUESTED,
-                channel=Channel.FORM,
-                occurred_at=signup.created_at,
-                signup_id=signup.id,
-                statement_id=statement_id,
-                notice_id=signup.notice_id,
-                form_id=signup.form_id,
-                evidence=evidence,
+                ledger,
+                NewEvent(
+                    subscriber_id=subscriber_id,
+                    list_id=signup.list_id,
+                    purpose=purpose,
+                    state=ConsentState.REQUESTED,
+                    channel=Channel.FORM,
+                    occurred_at=signup.created_at,
+                    signup_id=signup.id,
+                    statement_id=statement_id,
+                    notice_id=signup.notice_id,
+                    form_id=signup.form_id,
+                    evidence=evidence,
+                ),
             )
     return subscriber_id
 
 
-def _give(tx: Transaction, signup: Signup, subscriber_id: int, evidence: Evidence) -> None:
+def _give(tx: Transaction, ledger: LedgerKeys, signup: Signup, subscriber_id: int, evidence: Evidence) -> None:
     delivery_id = signups.find_confirmation_delivery(tx, signup.id)
     for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
         consent.append(
             tx,
-            subscriber_id=subscriber_id,
-            list_id=signup.list_id,
-            purpose=purpose,
-            state=ConsentState.GIVEN,
-            channel=Channel.CONFIRMATION,
-            signup_id=signup.id,
-            statement_id=statement_id,
-            notice_id=signup.notice_id,
-            form_id=signup.form_id,
-            delivery_id=delivery_id,
-            evidence=evidence,
+            ledger,
+            NewEvent(
+                subscriber_id=subscriber_id,
+                list_id=signup.list_id,
+                purpose=purpose,
+                state=ConsentState.GIVEN,
+                channel=Channel.CONFIRMATION,
+                signup_id=signup.id,
+                statement_id=statement_id,
+                notice_id=signup.notice_id,
+                form_id=signup.form_id,
+                delivery_id=delivery_id,
+                evidence=evidence,
+            ),
         )
 
 
@@ -246,11 +256,26 @@ def _closed(tx: Transaction, keys: Keys, signup: Signup | None) -> AlreadyConfir
         return AlreadyConfirmed(
             signup.language, _control_token(keys, signup), in_force=not active.isdisjoint(_purposes(signup))
         )
-    if signup.state is not SignupState.ASKED or signup.expires_at is None or signup.expires_at <= tx.now:
+    emptied = signup.address_hmac is None  # D-18, or its reader was erased
+    if emptied or signup.state is not SignupState.ASKED or signup.expires_at is None or signup.expires_at <= tx.now:
         return ConfirmationExpired(signup.language)
-    if suppressions.list_reasons(tx, signup.address_hmac, signup.list_id) - LIFTABLE:
+    if suppressions.list_reasons(tx, _who(signup).address_hmac, signup.list_id) - LIFTABLE:
         return ConfirmationExpired(signup.language)  # complained since: the link no longer acts
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    address: str
+    dedupe_key: str
+    address_hmac: bytes
+
+
+def _who(signup: Signup) -> _Who:
+    """The personal fields of a sign-up. Raises LookupError once they are emptied (D-18)."""
+    if signup.address is None or signup.dedupe_key is None or signup.address_hmac is None:
+        raise LookupError("this sign-up has been emptied")
+    return _Who(signup.address, signup.dedupe_key, signup.address_hmac)
 
 
 def _open(keys: Keys, token_text: str) -> int | None:

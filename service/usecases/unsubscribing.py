@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from service.domain.evidence import Evidence
+from service.domain.ledger import LedgerKeys
 from service.domain.subscriptions import NotOurs, may_undo
 from service.domain.tokens import Keys, Token, TokenKind, purpose_from_flag
 from service.domain.words import Channel, ConsentState, Language, Purpose, SubscriptionState
 from service.store import consent, subscribers
+from service.store.consent import NewEvent
 from service.store.schema import ConsentEvent, Subscription
 from service.store.transaction import Transaction
 
@@ -91,14 +93,17 @@ def unsubscribe(
     events = [
         consent.append(
             tx,
-            subscriber_id=subscriber.id,
-            list_id=subscription.list_id,
-            purpose=subscription.purpose,
-            state=ConsentState.WITHDRAWN,
-            # Without a mail behind it, the link stood on the control page.
-            channel=channel if token.second else Channel.CONTROL,
-            delivery_id=token.second or None,
-            evidence=evidence,
+            keys.ledger,
+            NewEvent(
+                subscriber_id=subscriber.id,
+                list_id=subscription.list_id,
+                purpose=subscription.purpose,
+                state=ConsentState.WITHDRAWN,
+                # Without a mail behind it, the link stood on the control page.
+                channel=channel if token.second else Channel.CONTROL,
+                delivery_id=token.second or None,
+                evidence=evidence,
+            ),
         )
         for subscription in meant
     ]
@@ -119,29 +124,32 @@ def undo(tx: Transaction, keys: Keys, token_text: str, evidence: Evidence) -> Un
     if not may_undo(withdrawn.occurred_at, tx.now):
         return UndoExpired(subscriber.language)
     ended = consent.list_withdrawn_together(tx, withdrawn)
-    back = tuple(event.purpose for event in ended if _give_back(tx, event, evidence))
+    back = tuple(event.purpose for event in ended if _give_back(tx, keys.ledger, event, evidence))
     if not back and withdrawn.purpose not in consent.get_active_purposes(tx, subscriber.id, withdrawn.list_id):
         return UndoExpired(subscriber.language)
     return Undone(subscriber.language, back)
 
 
-def _give_back(tx: Transaction, ended: ConsentEvent, evidence: Evidence) -> bool:
+def _give_back(tx: Transaction, ledger: LedgerKeys, ended: ConsentEvent, evidence: Evidence) -> bool:
     given = consent.find_last_given(tx, ended.subscriber_id, ended.list_id, ended.purpose)
     if given is None:  # then there are no words to return to
         return False
     consent.append(
         tx,
-        subscriber_id=ended.subscriber_id,
-        list_id=ended.list_id,
-        purpose=ended.purpose,
-        state=ConsentState.GIVEN,
-        channel=Channel.UNDO,
-        signup_id=given.signup_id,
-        statement_id=given.statement_id,
-        notice_id=given.notice_id,
-        form_id=given.form_id,
-        delivery_id=ended.delivery_id,
-        evidence=evidence,
+        ledger,
+        NewEvent(
+            subscriber_id=ended.subscriber_id,
+            list_id=ended.list_id,
+            purpose=ended.purpose,
+            state=ConsentState.GIVEN,
+            channel=Channel.UNDO,
+            signup_id=given.signup_id,
+            statement_id=given.statement_id,
+            notice_id=given.notice_id,
+            form_id=given.form_id,
+            delivery_id=ended.delivery_id,
+            evidence=evidence,
+        ),
     )
     return True
 

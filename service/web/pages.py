@@ -10,9 +10,9 @@ from service.bootstrap import Container
 from service.domain.words import Language
 from service.texts import Catalogue, templates_dir
 
-DATES = {Language.EN: "en_GB", Language.DE: "de"}
+DATES = {Language.EN: "en_GB", Language.DE: "de", Language.FR: "fr", Language.ES: "es"}
 """Whose way of writing dates; day before month in both, so that nobody takes 3/4 for the wrong one."""
-LANGUAGE_NAMES = {Language.EN: "English", Language.DE: "Deutsch"}
+LANGUAGE_NAMES = {Language.EN: "English", Language.DE: "Deutsch", Language.FR: "Français", Language.ES: "Español"}
 
 
 class Pages:

@@ -1,5 +1,6 @@
 """The ledger: `append` writes the event and what follows from it, and nothing else writes either."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,12 +10,15 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
 from service.domain.evidence import Evidence
+from service.domain.ledger import decrypt
 from service.domain.subscriptions import state_after
 from service.domain.words import Channel, ConsentState, Language, Purpose, SubscriptionState
 from service.store import consent, lists, subscribers
+from service.store.consent import NewEvent
 from service.store.schema import ConsentEvent, Subscription
 from service.store.transaction import Transaction
 from tests.conftest import FrozenClock
+from tests.usecases.builders import KEYS
 
 
 def a_list(tx: Transaction, slug: str = "training") -> int:
@@ -63,11 +67,14 @@ def test_subscriptions_follow_from_events(tx, moves):
     for reader, of_list, purpose, state in moves:
         consent.append(
             tx,
-            subscriber_id=a_subscriber(tx, reader),
-            list_id=a_list(tx, of_list),
-            purpose=purpose,
-            state=state,
-            channel=Channel.FORM,
+            KEYS.ledger,
+            NewEvent(
+                subscriber_id=a_subscriber(tx, reader),
+                list_id=a_list(tx, of_list),
+                purpose=purpose,
+                state=state,
+                channel=Channel.FORM,
+            ),
         )
     assert stored(tx) == rebuild(tx)
 
@@ -82,9 +89,9 @@ def test_pasts_appended_at_once_follow_the_same_rule(tx, clock, moves):
     for number, (purpose, state) in enumerate(moves):
         event = {"list_id": list_id, "purpose": purpose, "state": state, "channel": Channel.FORM}
         event["occurred_at"] = clock.now() + timedelta(minutes=number)
-        consent.append(tx, subscriber_id=one_by_one, **event)
-        pasts.append(ConsentEvent(subscriber_id=at_once, **event))
-    consent.append_many(tx, pasts)
+        consent.append(tx, KEYS.ledger, NewEvent(subscriber_id=one_by_one, **event))
+        pasts.append(NewEvent(subscriber_id=at_once, **event))
+    consent.append_many(tx, KEYS.ledger, pasts)
     assert stored(tx) == rebuild(tx)
     given = [
         {s.purpose: (s.state, s.given_at) for s in subscribers.list_subscriptions(tx, reader)}
@@ -97,14 +104,14 @@ def test_pasts_appended_at_once_follow_the_same_rule(tx, clock, moves):
 
 def test_given_at_is_the_last_time_it_was_given(tx, clock: FrozenClock):
     event = {"subscriber_id": a_subscriber(tx), "list_id": a_list(tx), "purpose": Purpose.DIGEST}
-    consent.append(tx, **event, state=ConsentState.REQUESTED, channel=Channel.FORM)
+    consent.append(tx, KEYS.ledger, NewEvent(**event, state=ConsentState.REQUESTED, channel=Channel.FORM))
     subscription = tx.session.scalars(select(Subscription)).one()
     assert subscription.given_at is None
     given_at = tx.now = clock.now()
-    consent.append(tx, **event, state=ConsentState.GIVEN, channel=Channel.CONFIRMATION)
+    consent.append(tx, KEYS.ledger, NewEvent(**event, state=ConsentState.GIVEN, channel=Channel.CONFIRMATION))
     clock.advance(hours=1)
     tx.now = clock.now()
-    consent.append(tx, **event, state=ConsentState.WITHDRAWN, channel=Channel.PAGE)
+    consent.append(tx, KEYS.ledger, NewEvent(**event, state=ConsentState.WITHDRAWN, channel=Channel.PAGE))
     tx.session.refresh(subscription)
     assert (subscription.state, subscription.given_at) == (SubscriptionState.UNSUBSCRIBED, given_at)
 
@@ -114,23 +121,28 @@ def test_history_may_be_dated_back(tx, clock: FrozenClock):
     clock.advance(days=-3)
     consent.append(
         tx,
-        subscriber_id=a_subscriber(tx),
-        list_id=a_list(tx),
-        purpose=Purpose.OFFERS,
-        state=ConsentState.GIVEN,
-        channel=Channel.OPERATOR,
-        occurred_at=clock.now(),
-        evidence=Evidence("2001:db8::7", "Mozilla/5.0", "https://fjell.no/hub"),
-        actor="ada",
+        KEYS.ledger,
+        NewEvent(
+            subscriber_id=a_subscriber(tx),
+            list_id=a_list(tx),
+            purpose=Purpose.OFFERS,
+            state=ConsentState.GIVEN,
+            channel=Channel.OPERATOR,
+            occurred_at=clock.now(),
+            evidence=Evidence("2001:db8::7", "Mozilla/5.0", "https://fjell.no/hub"),
+            actor="ada",
+        ),
     )
     event = tx.session.scalars(select(ConsentEvent)).one()
     assert event.occurred_at == clock.now()
-    assert (str(event.ip), event.user_agent, event.page_url, event.actor) == (
-        "2001:db8::7",
-        "Mozilla/5.0",
-        "https://fjell.no/hub",
-        "ada",
-    )
+    assert event.actor == "ada"
+    key = consent.find_subject_key(tx, KEYS.ledger, event.subscriber_id)
+    assert json.loads(decrypt(key, event.personal, event.record_id.bytes)) == {
+        "address": "anna@fjell.no",
+        "ip": "2001:db8::7",
+        "user_agent": "Mozilla/5.0",
+        "page_url": "https://fjell.no/hub",
+    }
 
 
 @pytest.mark.parametrize("statement", ["UPDATE consent_events SET actor = 'x'", "DELETE FROM consent_events"])

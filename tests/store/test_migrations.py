@@ -28,11 +28,13 @@ def test_every_migration_goes_down_and_up_again(fresh_database: tuple[str, str])
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     engine.dispose()
-    assert migrate.upgrade(owner) == ["0001", "0002"]
+    assert migrate.upgrade(owner) == ["0001", "0002", "0003"]
     assert migrate.upgrade(owner) == []
 
 
-@pytest.mark.parametrize("table", ["consent_events", "statements", "notices", "forms"])
+@pytest.mark.parametrize(
+    "table", ["consent_events", "statements", "notices", "forms", "contexts", "mail_templates", "audit_entries"]
+)
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET id = DEFAULT", "TRUNCATE {} CASCADE"])
 def test_the_serving_role_cannot_touch_evidence(tx: Transaction, table: str, statement: str) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"), tx.session.begin_nested():

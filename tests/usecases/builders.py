@@ -60,7 +60,7 @@ def sign_up(tx: Transaction, address: str = "anna@fjell.no", **choices: object) 
 
 
 def decided(tx: Transaction, signup_id: int) -> Signup:
-    subscribing.process_signups(tx, THREE_DAYS)
+    subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS)
     return tx.session.scalars(
         select(Signup).where(Signup.id == signup_id).execution_options(populate_existing=True)
     ).one()

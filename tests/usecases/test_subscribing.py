@@ -184,8 +184,8 @@ class TestDeciding:
 
     def test_nothing_is_decided_twice(self, tx):
         signup_id = sign_up(tx)
-        assert subscribing.process_signups(tx, THREE_DAYS) == 1
-        assert subscribing.process_signups(tx, THREE_DAYS) == 0
+        assert subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS) == 1
+        assert subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS) == 0
         assert decided(tx, signup_id).state is SignupState.ASKED
         assert mails(tx) == [MailKind.CONFIRMATION]
 
@@ -200,7 +200,7 @@ class TestDeciding:
         for _ in range(5):
             later(tx, clock, minutes=1)
             tx.hints.clear()
-            subscribing.process_signups(tx, THREE_DAYS, limit)
+            subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS, limit)
         assert tx.hints == [], "no hint for what failed a moment ago"
         tx.session.expire_all()
         assert [signups.find_signup(tx, signup_id).state for signup_id in good] == [SignupState.ASKED] * 3
@@ -213,10 +213,10 @@ class TestDeciding:
         for number in range(3):
             sign_up(tx, f"reader{number}@fjell.no")
         tx.hints.clear()
-        assert subscribing.process_signups(tx, THREE_DAYS, 2) == 2
+        assert subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS, 2) == 2
         assert (Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE, ()) in tx.hints
         tx.hints.clear()
-        assert subscribing.process_signups(tx, THREE_DAYS, 2) == 1
+        assert subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS, 2) == 1
         assert (Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE, ()) not in tx.hints
 
 
@@ -236,7 +236,7 @@ def test_twenty_sign_ups_of_one_victim_are_one_mail(fresh_database, clock):
         total = 0
         while True:
             with transaction() as tx:
-                done = subscribing.process_signups(tx, THREE_DAYS, 3)
+                done = subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS, 3)
             total += done
             if not done:
                 return total

@@ -9,6 +9,7 @@ from service.domain.tokens import Token, TokenKind
 from service.domain.words import Channel, ConsentState, Language, MailKind, Purpose, SubscriptionState
 from service.mail.links import links_for
 from service.store import consent, letters, lists, subscribers
+from service.store.consent import NewEvent
 from service.store.schema import ConsentEvent, Delivery, Subscription
 from service.usecases import unsubscribing
 from service.usecases.unsubscribing import NobodyLeft, UndoExpired, Undone, UnsubscribeAsked, Unsubscribed, WasTest
@@ -41,12 +42,15 @@ def another_list(tx, reader: int) -> int:
     club = lists.add_list(tx, "club", {Language.EN: "Club", Language.DE: "Club"}, "club.lists.fjell.no")
     consent.append(
         tx,
-        subscriber_id=reader,
-        list_id=club,
-        purpose=DIGEST,
-        state=ConsentState.GIVEN,
-        channel=Channel.OPERATOR,
-        actor="ada",
+        KEYS.ledger,
+        NewEvent(
+            subscriber_id=reader,
+            list_id=club,
+            purpose=DIGEST,
+            state=ConsentState.GIVEN,
+            channel=Channel.OPERATOR,
+            actor="ada",
+        ),
     )
     return club
 
@@ -204,11 +208,14 @@ class TestMistakes:
         """A subscription whose consent is nowhere in the ledger cannot come out of a button."""
         event = consent.append(
             tx,
-            subscriber_id=reader,
-            list_id=another_list(tx, reader),
-            purpose=OFFERS,
-            state=ConsentState.WITHDRAWN,
-            channel=Channel.PAGE,
+            KEYS.ledger,
+            NewEvent(
+                subscriber_id=reader,
+                list_id=another_list(tx, reader),
+                purpose=OFFERS,
+                state=ConsentState.WITHDRAWN,
+                channel=Channel.PAGE,
+            ),
         )
         assert self.undo(tx, KEYS.seal(Token(TokenKind.UNDO, reader, event))) == UndoExpired(Language.EN)
 

@@ -110,7 +110,7 @@ class Reader:
 
     def process(self) -> int:
         with self.container.transaction() as tx:
-            return subscribing.process_signups(tx, timedelta(hours=72))
+            return subscribing.process_signups(tx, self.container.keys.ledger, timedelta(hours=72))
 
     def confirm(self, address: str = ANNA["address"]) -> Any:  # type: ignore[assignment]
         return self.client.post(f"/confirm/{self.confirmation_token(address)}")

@@ -2,11 +2,25 @@
 
 from service.store.schema.base import Base
 from service.store.schema.campaigns import Campaign, Revision
-from service.store.schema.consent import ConsentEvent, Form, Notice, Signup, Statement
+from service.store.schema.consent import (
+    Checkpoint,
+    ConfirmationMail,
+    ConsentEvent,
+    Context,
+    EventSeal,
+    Form,
+    FormSnapshot,
+    MailTemplate,
+    Notice,
+    Signup,
+    Statement,
+    SubjectKey,
+)
 from service.store.schema.content import Article, ArticleTopic, Source
 from service.store.schema.deliveries import Attempt, Delivery, WorkerProcess
 from service.store.schema.digests import Digest, Issue, MailedArticle, Run
-from service.store.schema.operators import ApiToken
+from service.store.schema.operators import ApiToken, AuditEntry
+from service.store.schema.privacy import AddressChange, Erasure, Import, ImportRow, PrivacyRequest
 from service.store.schema.subscribers import (
     List,
     Subscriber,
@@ -17,25 +31,38 @@ from service.store.schema.subscribers import (
 )
 
 __all__ = [
+    "AddressChange",
     "ApiToken",
     "Article",
     "ArticleTopic",
     "Attempt",
+    "AuditEntry",
     "Base",
     "Campaign",
+    "Checkpoint",
+    "ConfirmationMail",
     "ConsentEvent",
+    "Context",
     "Delivery",
     "Digest",
+    "Erasure",
+    "EventSeal",
     "Form",
+    "FormSnapshot",
+    "Import",
+    "ImportRow",
     "Issue",
     "List",
+    "MailTemplate",
     "MailedArticle",
     "Notice",
+    "PrivacyRequest",
     "Revision",
     "Run",
     "Signup",
     "Source",
     "Statement",
+    "SubjectKey",
     "Subscriber",
     "SubscriberTopic",
     "Subscription",

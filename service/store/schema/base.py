@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Enum, Identity, MetaData, Text, func
+from sqlalchemy import BigInteger, DateTime, Enum, Identity, MetaData, SmallInteger, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -27,6 +27,7 @@ At = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 CreatedAt = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
 Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 Ids = Annotated[list[int], mapped_column(ARRAY(BigInteger))]
+Small = Annotated[int, mapped_column(SmallInteger)]
 Words = Annotated[list[str], mapped_column(ARRAY(Text))]
 
 

@@ -16,7 +16,7 @@ class Delivery(Base):
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("campaign_id", "subscriber_id"),
-        CheckConstraint("(subscriber_id IS NULL) = (test_address IS NOT NULL)", name="one_recipient"),
+        CheckConstraint("num_nonnulls(subscriber_id, test_address, erased_at) = 1", name="one_recipient"),
         CheckConstraint("(test_address IS NULL) = (test_language IS NULL)", name="tests_have_a_language"),
         CheckConstraint("(status = 'sending') = (claimed_by IS NOT NULL)", name="claimed_while_sending"),
         CheckConstraint("(status = 'skipped') = (skip_reason IS NOT NULL)", name="skips_have_reasons"),
@@ -29,6 +29,8 @@ class Delivery(Base):
     lane: Mapped[Lane] = mapped_column(word(Lane))
     kind: Mapped[MailKind] = mapped_column(word(MailKind))
     subscriber_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("subscribers.id"))
+    erased_at: Mapped[At | None]
+    """When its reader was erased: the row still counts in its campaign's report, and leads to nobody (D-15)."""
     test_address: Mapped[str | None]
     """Set on test sends only: an operator's address instead of a subscriber."""
     test_language: Mapped[Language | None] = mapped_column(word(Language))
@@ -41,6 +43,10 @@ class Delivery(Base):
     revision_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("revisions.id"))
     issue_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("issues.id"))
     signup_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("signups.id", ondelete="SET NULL"), index=True)
+    address_change_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("address_changes.id", ondelete="SET NULL")
+    )
+    """Set on mail that asks a new address: it goes there and not to the subscriber's."""
     status: Mapped[DeliveryStatus] = mapped_column(word(DeliveryStatus))
     skip_reason: Mapped[SkipReason | None] = mapped_column(word(SkipReason))
     due_at: Mapped[At]

@@ -1,8 +1,9 @@
-"""API tokens of operators. Only a hash is kept."""
+"""API tokens of operators, of which only a hash is kept, and the log of what operators did with personal data."""
 
+from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store.schema.base import At, Base, CreatedAt, Key
+from service.store.schema.base import At, Base, CreatedAt, Json, Key, Words
 
 
 class ApiToken(Base):
@@ -10,6 +11,24 @@ class ApiToken(Base):
     id: Mapped[Key]
     name: Mapped[str] = mapped_column(unique=True)
     token_sha256: Mapped[bytes] = mapped_column(unique=True)
+    roles: Mapped[Words] = mapped_column(server_default="{}")
+    """Of `Role`; empty: campaigns only."""
     created_at: Mapped[CreatedAt]
     last_used_at: Mapped[At | None]
     revoked_at: Mapped[At | None]
+
+
+class AuditEntry(Base):
+    """One export, import, view or change of personal data by an operator. Append-only (D-22)."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_at", "at"),)
+    id: Mapped[Key]
+    at: Mapped[At]
+    actor: Mapped[str]
+    """An operator's or a token's name."""
+    act: Mapped[str]
+    """What was done, as a short word with an underscore: `consent_proof`, `import_undone`."""
+    reason: Mapped[str]
+    details: Mapped[Json] = mapped_column(server_default="{}")
+    """Ids and counts; never an address."""

@@ -10,8 +10,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.domain.words import Language, Purpose, SubscriptionState, SuppressionReason
-from service.store.schema.base import At, Base, CreatedAt, Json, Key, Ref, word
+from service.domain.words import Language, Purpose, Rhythm, SubscriptionState, SuppressionReason
+from service.store.schema.base import At, Base, CreatedAt, Json, Key, Ref, Small, word
 
 
 class List(Base):
@@ -39,18 +39,27 @@ class Topic(Base):
 
 
 class Subscriber(Base):
-    """A person as known by one address. The three keys of an address are E-02's."""
+    """A person as known by one address. The three keys of an address are E-02's. Erasing deletes the row (D-15)."""
 
     __tablename__ = "subscribers"
+    __table_args__ = (CheckConstraint("local_hour BETWEEN 0 AND 23", name="hour_of_a_day"),)
     id: Mapped[Key]
     address: Mapped[str]
     """Normalised, as to be mailed; the case of the local part is the reader's."""
     dedupe_key: Mapped[str] = mapped_column(unique=True)
     address_hmac: Mapped[bytes] = mapped_column(unique=True)
     """HMAC-SHA-256 of the dedupe key: what suppressions are matched by (D-16, D-17)."""
+    address_version: Mapped[Small] = mapped_column(server_default="1")
+    """How many keys the fingerprint has gone through (D-16)."""
     language: Mapped[Language] = mapped_column(word(Language))
     first_name: Mapped[str | None]
     paused_until: Mapped[At | None]
+    rhythm: Mapped[Rhythm] = mapped_column(word(Rhythm), server_default=Rhythm.DAILY.value)
+    """At most one digest per day, week, fortnight or month; `daily` takes every run."""
+    local_hour: Mapped[Small | None]
+    """0 to 23 in `time_zone`: when digests are to arrive. NULL: as soon as they are ready."""
+    time_zone: Mapped[str | None]
+    """An IANA name; NULL: UTC."""
     created_at: Mapped[CreatedAt]
 
 
@@ -99,6 +108,7 @@ class Suppression(Base):
     )
     id: Mapped[Key]
     address_hmac: Mapped[bytes]
+    address_version: Mapped[Small] = mapped_column(server_default="1")
     list_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("lists.id"))
     reason: Mapped[SuppressionReason] = mapped_column(word(SuppressionReason))
     source: Mapped[str]
