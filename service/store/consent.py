@@ -209,7 +209,7 @@ class _Shas:
 
     def __init__(self, tx: Transaction) -> None:
         self._known: dict[str, dict[int | None, bytes]] = {
-            table: dict(tx.session.execute(text(f"SELECT id, sha256 FROM {table}")).tuples().all())  # noqa: S608 - our own names
+            table: {row.id: row.sha256 for row in tx.session.execute(text(f"SELECT id, sha256 FROM {table}"))}  # noqa: S608 - our own names
             for table in ("statements", "notices", "forms")
         }
         newest = tx.session.execute(text("SELECT id, sha256 FROM contexts ORDER BY id DESC LIMIT 1")).one_or_none()

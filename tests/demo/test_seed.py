@@ -21,6 +21,7 @@ from service.store.schema import Article, ConsentEvent, Delivery, MailedArticle,
 from service.store.transaction import Transaction
 from service.usecases import wording
 from tests.conftest import database_copy
+from tests.usecases.builders import personal
 
 TOPICS = ("running", "gym", "injury", "nutrition", "race-day", "gear")
 PUBLISHER = Publisher(
@@ -125,7 +126,7 @@ def test_every_state_follows_from_events_with_evidence_and_words(seeded: Transac
         assert event.notice_id
         assert event.form_id
         assert event.signup_id
-        assert str(event.ip) == "203.0.113.7"
+        assert personal(seeded, event)["ip"] == "203.0.113.7"
 
 
 def test_bounced_and_paused_readers(seeded: Transaction) -> None:

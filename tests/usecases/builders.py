@@ -1,16 +1,20 @@
 """Readers in the state a test needs, made the way readers get there: by forms, confirmations and buttons."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select
 
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest, Submission, check_submission
+from service.domain.ledger import decrypt
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
 from service.domain.words import Language, MailKind, Purpose
-from service.store.schema import Delivery, Signup
+from service.store import consent
+from service.store.schema import ConsentEvent, Delivery, Signup
 from service.store.transaction import Transaction
 from service.usecases import subscribing, wording
 
@@ -31,6 +35,13 @@ PUBLISHER = Publisher(
     bounce_domain="fjellsko.example",
     own_hosts=frozenset({"localhost"}),
 )
+
+
+def personal(tx: Transaction, event: ConsentEvent, keys: Keys = KEYS) -> dict[str, Any]:
+    """What the event says about a person, decrypted."""
+    key = consent.find_subject_key(tx, keys.ledger, event.subscriber_id)
+    assert key is not None
+    return json.loads(decrypt(key, event.personal, event.record_id.bytes))
 
 
 def a_request(

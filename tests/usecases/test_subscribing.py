@@ -35,6 +35,7 @@ from tests.usecases.builders import (
     confirm_token,
     decided,
     mails,
+    personal,
     sign_up,
     unsubscribe_token,
 )
@@ -83,7 +84,8 @@ class TestDeciding:
             signup.notice_id,
             signup.form_id,
         )
-        assert (str(event.ip), event.user_agent, event.page_url) == (
+        said = personal(tx, event)
+        assert (said["ip"], said["user_agent"], said["page_url"]) == (
             FORM_EVIDENCE.ip,
             FORM_EVIDENCE.user_agent,
             FORM_EVIDENCE.page_url,
@@ -271,7 +273,8 @@ class TestConfirming:
                 signup.notice_id,
                 signup.form_id,
             )
-            assert (str(event.ip), event.user_agent, event.page_url) == (
+            said = personal(tx, event)
+            assert (said["ip"], said["user_agent"], said["page_url"]) == (
                 BUTTON_EVIDENCE.ip,
                 BUTTON_EVIDENCE.user_agent,
                 BUTTON_EVIDENCE.page_url,
