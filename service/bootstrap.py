@@ -15,6 +15,7 @@ from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
 from service.settings import Settings
 from service.store import engine as store_engine
+from service.store.append_only import AppendOnlyFile
 from service.store.transaction import TransactionFactory, factory
 from service.taskqueue import CeleryTaskQueue
 
@@ -40,6 +41,8 @@ class Container:
     publisher: Publisher
     writer: Writer
     fetcher: Fetcher
+    checkpoint_file: AppendOnlyFile
+    erasure_log: AppendOnlyFile
 
 
 def build_container(settings: Settings | None = None, *, process: str = "milepost") -> Container:
@@ -51,6 +54,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
     keys = Keys(settings.secret_key)
     publisher = _publisher(settings)
     engine = store_engine.create(settings.database_url, f"milepost {process}")
+    ledger_dir = settings.ledger_dir or settings.state_dir / "ledger"
     return Container(
         settings=settings,
         clock=clock,
@@ -61,6 +65,8 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         publisher=publisher,
         writer=Writer(publisher, keys),
         fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
+        checkpoint_file=AppendOnlyFile(ledger_dir / "checkpoints.jsonl"),
+        erasure_log=AppendOnlyFile(ledger_dir / "erasures.jsonl"),
     )
 
 

@@ -61,6 +61,12 @@ class Settings(BaseModel):
     state_dir: Path = Field(
         Path("var"), description="Where workers keep their journals and beat its timetable; must survive restarts."
     )
+    ledger_dir: Path | None = Field(
+        None,
+        description="Where the checkpoints of the consent ledger and the log of erasures are kept, outside the "
+        "database; every process reads it, workers append. Best on another disk than the database, with a backup of "
+        "its own (docs/consent.md). Default: `ledger` in state_dir.",
+    )
 
     public_url: str = Field(description="Where readers reach Milepost: https://news.example.org, without a path.")
     own_hosts: Several = Field(
