@@ -18,7 +18,8 @@ FROM python:3.12-slim
 RUN groupadd --gid 10001 milepost \
  && useradd --uid 10001 --gid milepost --no-create-home --home-dir /var/lib/milepost --shell /usr/sbin/nologin milepost \
  && install -d -o milepost -g milepost -m 0700 \
-      /var/lib/milepost /var/lib/catcher /run/milepost-secrets /run/milepost-owner-secrets
+      /var/lib/milepost /var/lib/milepost-ledger /var/lib/catcher \
+      /run/milepost-secrets /run/milepost-owner-secrets /run/milepost-database-secrets
 COPY --from=build /opt/milepost /opt/milepost
 ENV PATH=/opt/milepost/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER milepost

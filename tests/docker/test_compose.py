@@ -89,13 +89,19 @@ def test_no_value_is_a_secret(compose: dict[str, Any]) -> None:
 
 def test_who_serves_cannot_become_the_owner_of_the_tables(compose: dict[str, Any]) -> None:
     may = {name for name, service in compose["services"].items() if "owner-secrets" in mounts(service)}
-    assert may == {"secrets", "migrate", "postgres"}
+    assert may == {"secrets", "migrate"}
     asks = {
         name
         for name, service in compose["services"].items()
         if "MILEPOST_OWNER_DATABASE_URL_FILE" in (service.get("environment") or {})
     }
     assert asks == {"migrate"}
+
+
+@pytest.mark.requirement("D-01")
+def test_who_rules_the_database_reaches_neither_the_keys_nor_the_checkpoints(compose: dict[str, Any]) -> None:
+    """Its superuser can read every file of its container; the secret key is in `secrets` and `owner-secrets`."""
+    assert set(mounts(compose["services"]["postgres"])) == {"database", "database-secrets"}
 
 
 def test_only_the_one_shot_writes_secrets(compose: dict[str, Any]) -> None:
@@ -128,6 +134,8 @@ def test_state_survives_in_named_volumes(compose: dict[str, Any]) -> None:
     assert mounted == set(compose["volumes"])
     for lane in ("interactive", "bulk", "inbound"):
         assert mounts(compose["services"][f"worker-{lane}"])["state"][1], "the journals must outlive the container"
+        assert mounts(compose["services"][f"worker-{lane}"])["ledger"][1], "checkpoints and erasures are appended"
+    assert mounts(compose["services"]["web"])["ledger"] == ("/var/lib/milepost-ledger", False), "it only reads them"
 
 
 def test_the_image_is_one_and_holds_no_secret() -> None:

@@ -70,7 +70,8 @@ def secrets(host: Host) -> dict[str, Path]:
     """After the one-shot `secrets`: every file in both volumes."""
     first = host.run("secrets")
     assert first.returncode == 0, first.stderr
-    found = {f"{volume}/{path.name}": path for volume in ("secrets", "owner-secrets") for path in _files(host, volume)}
+    volumes = ("secrets", "owner-secrets", "database-secrets")
+    found = {f"{volume}/{path.name}": path for volume in volumes for path in _files(host, volume)}
     kept = {name: path.read_text() for name, path in found.items()}
     assert host.run("secrets").returncode == 0
     assert {name: path.read_text() for name, path in found.items()} == kept, "a second start must keep every secret"
@@ -88,10 +89,11 @@ def test_secrets_are_drawn_at_the_first_start(secrets: dict[str, Path]) -> None:
         "secrets/redis_url",
         "secrets/redis_password",
     }
+    assert {name for name in secrets if name.startswith("database-secrets/")} == {"database-secrets/postgres_password"}
     for path in secrets.values():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     drawn = [path.read_text() for name, path in secrets.items() if name.endswith(("_password", "secret_key"))]
-    assert len(set(drawn)) == 5, "each is its own (the key and Redis' password stand in both volumes)"
+    assert len(set(drawn)) == 5, "each is its own (three of them stand in two volumes)"
 
 
 @pytest.fixture(scope="module")
