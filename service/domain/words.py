@@ -150,6 +150,8 @@ class SkipReason(StrEnum):
     NO_CONSENT = "no_consent"
     SUPPRESSED = "suppressed"
     PAUSED = "paused"
+    RHYTHM = "rhythm"
+    """The last digest of this list is more recent than the reader's rhythm allows."""
     NOTHING_NEW = "nothing_new"
     TOO_FEW = "too_few"
     EXPIRED = "expired"

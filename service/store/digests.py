@@ -125,7 +125,7 @@ def gather_readers(tx: Transaction, *, list_id: int, cutoff_at: datetime, max_ag
     tx.session.execute(
         text(
             "CREATE TEMPORARY TABLE run_readers (subscriber_id bigint, language text, article_ids bigint[], "
-            "reason text) ON COMMIT DROP"
+            "reason text, due_at timestamptz) ON COMMIT DROP"
         )
     )
     tx.session.execute(
@@ -134,11 +134,20 @@ def gather_readers(tx: Transaction, *, list_id: int, cutoff_at: datetime, max_ag
             "list": list_id,
             "cutoff": cutoff_at,
             "max_age": timedelta(days=max_age_days),
+            "early": EARLY,
             "now": tx.now,
         },
     )
 
 
+EARLY = timedelta(hours=6)
+"""A run may come so much earlier in its day, week or month than the one before, and still be the next one."""
+
+# A rhythm counts from when the last digest of this list was planned, not from when it arrived: a later local hour must
+# not cost its reader a run. Weeks are days and months are the calendar's, so runs on the first of each month are all
+# taken. What failed or was cancelled counts for nothing.
+# A local hour is due at once while it lasts, else when the reader's clocks show it next; an hour that they leap over in
+# spring is due where they go on. A time zone that this PostgreSQL does not know is UTC, and stops nobody's digest.
 # Who has chosen no topic of the list gets them all: an empty choice on a form means "no preference".
 # What was old already when it was first seen is an archive, not news: a new source does not flood anybody (peers §2.2).
 _GATHER = """
@@ -153,10 +162,23 @@ WITH eligible AS MATERIALIZED (
            CASE WHEN EXISTS (SELECT 1 FROM suppressions x
                              WHERE x.address_hmac = s.address_hmac AND x.lifted_at IS NULL
                                AND (x.list_id IS NULL OR x.list_id = b.list_id)) THEN 'suppressed'
-                WHEN s.paused_until > :now THEN 'paused' END AS reason,
+                WHEN s.paused_until > :now THEN 'paused'
+                WHEN last.planned_at > :now - CASE s.rhythm WHEN 'weekly' THEN interval '7 days'
+                                                            WHEN 'fortnightly' THEN interval '14 days'
+                                                            ELSE interval '1 month' END + :early THEN 'rhythm' END
+               AS reason,
            ARRAY(SELECT t.topic_id FROM subscriber_topics t JOIN topics o ON o.id = t.topic_id AND o.list_id = b.list_id
-                 WHERE t.subscriber_id = s.id) AS topic_ids
+                 WHERE t.subscriber_id = s.id) AS topic_ids,
+           s.local_hour, CAST(:now AS timestamptz) AT TIME ZONE coalesce(z.name, 'UTC') AS clock,
+           coalesce(z.name, 'UTC') AS zone
     FROM subscriptions b JOIN subscribers s ON s.id = b.subscriber_id
+    LEFT JOIN pg_timezone_names z ON z.name = s.time_zone
+    LEFT JOIN LATERAL (
+        SELECT d.created_at AS planned_at FROM deliveries d
+        WHERE s.rhythm <> 'daily' AND d.subscriber_id = s.id AND d.list_id = b.list_id AND d.kind = 'digest'
+          AND d.status IN ('queued', 'sending', 'accepted', 'uncertain')
+        ORDER BY d.id DESC LIMIT 1
+    ) last ON TRUE
     WHERE b.list_id = :list AND b.purpose = 'digest' AND b.state = 'active'
 )
 SELECT r.id, r.language,
@@ -167,7 +189,11 @@ SELECT r.id, r.language,
                                                 WHERE t.article_id = e.id AND t.topic_id = ANY (r.topic_ids)))
              AND NOT EXISTS (SELECT 1 FROM mailed_articles m WHERE m.subscriber_id = r.id AND m.article_id = e.id)
            ORDER BY e.id) END,
-       r.reason
+       r.reason,
+       CASE WHEN r.local_hour IS NULL OR r.local_hour = extract(hour FROM r.clock) THEN CAST(:now AS timestamptz)
+            ELSE (date_trunc('day', r.clock) + make_interval(
+                     days => CAST(r.local_hour < extract(hour FROM r.clock) AS int), hours => r.local_hour)
+                 ) AT TIME ZONE r.zone END
 FROM audience r
 """
 
@@ -243,7 +269,8 @@ INSERT INTO deliveries (lane, kind, subscriber_id, list_id, purpose, campaign_id
                         status, skip_reason, due_at, created_at, finished_at)
 SELECT 'bulk', 'digest', r.subscriber_id, :list, 'digest', :campaign, c.issue_id,
        CASE WHEN c.issue_id IS NULL THEN 'skipped' ELSE 'queued' END, coalesce(r.reason, c.reason),
-       :now, :now, CASE WHEN c.issue_id IS NULL THEN CAST(:now AS timestamptz) END
+       CASE WHEN c.issue_id IS NULL THEN CAST(:now AS timestamptz) ELSE r.due_at END, :now,
+       CASE WHEN c.issue_id IS NULL THEN CAST(:now AS timestamptz) END
 FROM run_readers r
 LEFT JOIN run_cohorts c ON r.reason IS NULL AND c.language = r.language AND c.article_ids = r.article_ids
 ORDER BY r.subscriber_id

@@ -43,6 +43,8 @@ class AddressChange(Base):
     address: Mapped[str]
     dedupe_key: Mapped[str]
     address_hmac: Mapped[bytes]
+    abuse_hmac: Mapped[bytes] = mapped_column(index=True)
+    """As a sign-up's: by this the mails that strangers could cause are limited (E-05)."""
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[At]
 

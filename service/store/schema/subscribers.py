@@ -60,6 +60,8 @@ class Subscriber(Base):
     """0 to 23 in `time_zone`: when digests are to arrive. NULL: as soon as they are ready."""
     time_zone: Mapped[str | None]
     """An IANA name; NULL: UTC."""
+    address_changed_at: Mapped[At | None]
+    """When the reader last moved to another address: fresh links of before then are void (D-14)."""
     created_at: Mapped[CreatedAt]
 
 

@@ -48,6 +48,13 @@ VOCABULARIES = (
         ("confirmation", "already_subscribed", "welcome", "digest", "campaign"),
         ("private_link", "address_change", "repermission"),
     ),
+    (
+        "deliveries",
+        "skip_reason",
+        "skipreason",
+        ("no_consent", "suppressed", "paused", "nothing_new", "too_few", "expired"),
+        ("rhythm",),
+    ),
 )
 EVIDENCE = ("contexts", "form_snapshots", "mail_templates", "checkpoints", "audit_entries")
 """Nobody changes these rows."""
@@ -137,12 +144,14 @@ def upgrade():
     sa.Column('address', sa.Text(), nullable=False),
     sa.Column('dedupe_key', sa.Text(), nullable=False),
     sa.Column('address_hmac', sa.LargeBinary(), nullable=False),
+    sa.Column('abuse_hmac', sa.LargeBinary(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['subscriber_id'], ['subscribers.id'], name=op.f('fk_address_changes_subscriber_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_address_changes'))
     )
     op.create_index(op.f('ix_address_changes_subscriber_id'), 'address_changes', ['subscriber_id'], unique=False)
+    op.create_index(op.f('ix_address_changes_abuse_hmac'), 'address_changes', ['abuse_hmac'], unique=False)
     op.create_table('imports',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('list_id', sa.BigInteger(), nullable=False),
@@ -237,6 +246,7 @@ def upgrade():
     op.add_column('subscribers', sa.Column('rhythm', sa.Enum('daily', 'weekly', 'fortnightly', 'monthly', name='rhythm', native_enum=False, create_constraint=True, length=32), server_default='daily', nullable=False))
     op.add_column('subscribers', sa.Column('local_hour', sa.SmallInteger(), nullable=True))
     op.add_column('subscribers', sa.Column('time_zone', sa.Text(), nullable=True))
+    op.add_column('subscribers', sa.Column('address_changed_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('suppressions', sa.Column('address_version', sa.SmallInteger(), server_default='1', nullable=False))
     op.drop_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', type_='check')
     op.create_check_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', "num_nonnulls(subscriber_id, test_address, erased_at) = 1")
@@ -300,7 +310,7 @@ ADDED = {
     ),
     "deliveries": ("erased_at", "address_change_id"),
     "signups": ("domain_hmac",),
-    "subscribers": ("address_version", "rhythm", "local_hour", "time_zone"),
+    "subscribers": ("address_version", "rhythm", "local_hour", "time_zone", "address_changed_at"),
     "suppressions": ("address_version",),
 }
 
