@@ -106,12 +106,22 @@ def is_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
 def encrypt(key: bytes, plain: bytes, context: bytes) -> bytes:
     """AES-256-GCM under a subject's key, bound to `context` (the record's id, say)."""
     nonce = os.urandom(NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, plain, context)
+    return nonce + AESGCM(place_key(key, context)).encrypt(nonce, plain, context)
 
 
 def decrypt(key: bytes, sealed: bytes, context: bytes) -> bytes:
     """Raises ValueError for what was not encrypted under this key for this context."""
+    return decrypt_place(place_key(key, context), sealed, context)
+
+
+def place_key(key: bytes, context: bytes) -> bytes:
+    """The key of one place only. A proof can give it away: it opens one event, and none that the subject makes later."""
+    return hmac.digest(key, b"milepost place " + context, "sha256")
+
+
+def decrypt_place(key: bytes, sealed: bytes, context: bytes) -> bytes:
+    """As `decrypt`, with the key of the place."""
     try:
         return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], context)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise ValueError("not encrypted under this key for this place") from None
