@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, UniqueConstraint, Uuid
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -63,6 +63,8 @@ class Signup(Base):
         Index("ix_signups_received", "id", postgresql_where="state = 'received'"),
         Index("ix_signups_abuse_hmac_created_at", "abuse_hmac", "created_at"),
         Index("ix_signups_domain_hmac_created_at", "domain_hmac", "created_at"),
+        Index("ix_signups_form_id_created_at", "form_id", "created_at"),
+        Index("ix_signups_held", "id", postgresql_where="state = 'held'"),
     )
     id: Mapped[Key]
     address: Mapped[str | None]
@@ -91,6 +93,8 @@ class Signup(Base):
     created_at: Mapped[CreatedAt]
     decided_at: Mapped[At | None]
     """While it is still `received`: when deciding it failed last."""
+    released_at: Mapped[At | None]
+    """It was held; a surge's end or an operator let it go. It is not held again (E-05)."""
     expires_at: Mapped[At | None]
     confirmed_at: Mapped[At | None]
 
@@ -113,7 +117,8 @@ class FormSnapshot(Base):
     """A form as it looked: the HTML of one version in one language (D1 #8)."""
 
     __tablename__ = "form_snapshots"
-    __table_args__ = (PrimaryKeyConstraint("form_id", "language"),)
+    __table_args__ = (UniqueConstraint("form_id", "language"),)
+    id: Mapped[Key]
     form_id: Mapped[int] = mapped_column(ForeignKey("forms.id"))
     language: Mapped[Language] = mapped_column(word(Language))
     body: Mapped[str]
@@ -209,13 +214,16 @@ class Checkpoint(Base):
     """A signed statement about the first `size` events, as appended to the checkpoint file."""
 
     __tablename__ = "checkpoints"
+    __table_args__ = (Index("ix_checkpoints_size", "size"),)
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    """1, 2, 3 …"""
+    """1, 2, 3 …; after a restore it goes on from the file's newest."""
     size: Mapped[Ref]
     frontier: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
     """Roots of the complete subtrees, largest first: what the next checkpoint needs of this one."""
     line: Mapped[str]
-    """The line in the file, signature included."""
+    """The signed statement, as it stands in the file."""
+    members: Mapped[str]
+    """Which events it is the first to cover, in order: `subject.seq subject.seq …`; stands in the file beside it."""
     sealed_at: Mapped[At]
 
 

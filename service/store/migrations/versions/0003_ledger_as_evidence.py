@@ -63,6 +63,7 @@ WORKED_ON = (
     "confirmation_mails",
     "erasures",
     "event_seals",
+    "idempotent_requests",
     "import_rows",
     "imports",
     "privacy_requests",
@@ -93,9 +94,11 @@ def upgrade():
     sa.Column('size', sa.BigInteger(), nullable=False),
     sa.Column('frontier', postgresql.ARRAY(sa.LargeBinary()), nullable=False),
     sa.Column('line', sa.Text(), nullable=False),
+    sa.Column('members', sa.Text(), nullable=False),
     sa.Column('sealed_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('number', name=op.f('pk_checkpoints'))
     )
+    op.create_index('ix_checkpoints_size', 'checkpoints', ['size'], unique=False)
     op.create_table('contexts',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('body', sa.Text(), nullable=False),
@@ -112,6 +115,15 @@ def upgrade():
     sa.PrimaryKeyConstraint('number', name=op.f('pk_erasures')),
     sa.UniqueConstraint('subscriber_id', name=op.f('uq_erasures_subscriber_id'))
     )
+    op.create_table('idempotent_requests',
+    sa.Column('token_name', sa.Text(), nullable=False),
+    sa.Column('key_hmac', sa.LargeBinary(), nullable=False),
+    sa.Column('request_hmac', sa.LargeBinary(), nullable=False),
+    sa.Column('answer', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('token_name', 'key_hmac', name=op.f('pk_idempotent_requests'))
+    )
+    op.create_index('ix_idempotent_requests_created_at', 'idempotent_requests', ['created_at'], unique=False)
     op.create_table('mail_templates',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('kind', sa.Enum('confirmation', 'already_subscribed', 'welcome', 'private_link', 'address_change', 'repermission', 'digest', 'campaign', name='mailkind', native_enum=False, create_constraint=True, length=32), nullable=False),
@@ -168,12 +180,14 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_imports'))
     )
     op.create_table('form_snapshots',
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('form_id', sa.BigInteger(), nullable=False),
     sa.Column('language', sa.Enum('en', 'de', 'fr', 'es', name='language', native_enum=False, create_constraint=True, length=32), nullable=False),
     sa.Column('body', sa.Text(), nullable=False),
     sa.Column('sha256', sa.LargeBinary(), nullable=False),
     sa.ForeignKeyConstraint(['form_id'], ['forms.id'], name=op.f('fk_form_snapshots_form_id')),
-    sa.PrimaryKeyConstraint('form_id', 'language', name=op.f('pk_form_snapshots'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_form_snapshots')),
+    sa.UniqueConstraint('form_id', 'language', name=op.f('uq_form_snapshots_form_id_language'))
     )
     op.create_table('import_rows',
     sa.Column('import_id', sa.BigInteger(), nullable=False),
@@ -241,6 +255,9 @@ def upgrade():
     op.alter_column('signups', 'dedupe_key', nullable=True)
     op.alter_column('signups', 'address_hmac', nullable=True)
     op.create_index('ix_signups_domain_hmac_created_at', 'signups', ['domain_hmac', 'created_at'], unique=False)
+    op.add_column('signups', sa.Column('released_at', sa.DateTime(timezone=True), nullable=True))
+    op.create_index('ix_signups_form_id_created_at', 'signups', ['form_id', 'created_at'], unique=False)
+    op.create_index('ix_signups_held', 'signups', ['id'], unique=False, postgresql_where="state = 'held'")
     op.drop_constraint(op.f('fk_signups_subscriber_id'), 'signups', type_='foreignkey')
     op.add_column('subscribers', sa.Column('address_version', sa.SmallInteger(), server_default='1', nullable=False))
     op.add_column('subscribers', sa.Column('rhythm', sa.Enum('daily', 'weekly', 'fortnightly', 'monthly', name='rhythm', native_enum=False, create_constraint=True, length=32), server_default='daily', nullable=False))
@@ -282,10 +299,12 @@ def downgrade():
     for column in ("address", "dedupe_key", "address_hmac"):
         op.alter_column("signups", column, nullable=False)
     op.drop_index("ix_signups_domain_hmac_created_at", "signups", if_exists=True)
+    op.drop_index("ix_signups_form_id_created_at", "signups")
+    op.drop_index("ix_signups_held", "signups")
     op.create_index("ix_consent_events_subscriber_id_id", "consent_events", ["subscriber_id", "id"])
     for table in ("consent_events", "signups"):
         op.create_foreign_key(f"fk_{table}_subscriber_id", table, "subscribers", ["subscriber_id"], ["id"])
-    for table in (*WORKED_ON[:2], "event_seals", "import_rows", "imports", "form_snapshots", "mail_templates", "subject_keys",
+    for table in (*WORKED_ON[:2], "event_seals", "import_rows", "imports", "form_snapshots", "mail_templates", "subject_keys", "idempotent_requests",
                   "privacy_requests", "erasures", "contexts", "checkpoints", "audit_entries"):
         op.drop_table(table)
     for table, column, name, before, _ in VOCABULARIES:
@@ -309,7 +328,7 @@ ADDED = {
         "mac",
     ),
     "deliveries": ("erased_at", "address_change_id"),
-    "signups": ("domain_hmac",),
+    "signups": ("domain_hmac", "released_at"),
     "subscribers": ("address_version", "rhythm", "local_hour", "time_zone", "address_changed_at"),
     "suppressions": ("address_version",),
 }
