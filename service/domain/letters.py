@@ -51,6 +51,14 @@ class LetterSignup:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterChange:
+    """The change of address that its new address is asked about."""
+
+    id: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """One mail to one recipient. Which of the optional parts are set follows from `kind`."""
 
@@ -74,6 +82,7 @@ class Letter:
     given_at: datetime | None
     """When consent for this list and purpose was last given; None on transactional mail and tests."""
     signup: LetterSignup | None = None
+    change: LetterChange | None = None
     subject: str | None = None
     """Of a campaign's revision."""
     body: str | None = None

@@ -124,6 +124,10 @@ class MailKind(StrEnum):
     CONFIRMATION = "confirmation"
     ALREADY_SUBSCRIBED = "already_subscribed"
     WELCOME = "welcome"
+    PRIVATE_LINK = "private_link"
+    """The fresh link to everything that we hold about its reader; asked for on the control page."""
+    ADDRESS_CHANGE = "address_change"
+    """Asks a new address whether it is the reader's (D-14). Goes there and to nobody else."""
     DIGEST = "digest"
     CAMPAIGN = "campaign"
 

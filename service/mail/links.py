@@ -17,13 +17,17 @@ class Links:
     """The page and, by POST, the one-click unsubscribe (RFC 8058); one URL for both, so that none can be missed."""
     control: str
     help: str
+    private: str
+    """Opens what we hold for half an hour from `now`, so it is made when the mail is written; empty in other mails."""
+    change: str
+    """Where a new address is confirmed; empty in other mails."""
     privacy: str
     imprint: str
     envelope_from: str
     """VERP: a bounce comes back to the delivery it is about (C-01)."""
 
 
-def links_for(letter: Letter, publisher: Publisher, keys: Keys) -> Links:
+def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -> Links:
     """A test letter's links have the same shape and act for nobody: their subscriber is 0.
 
     A welcome is about everything that was just agreed to, so its unsubscribe ends the whole list.
@@ -43,10 +47,14 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys) -> Links:
     url = publisher.public_url
     confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
     return Links(
+    private = f"{url}/p/{keys.seal(Token(TokenKind.PRIVATE, subscriber, int(now.timestamp())))}"
+    change = f"{url}/a/{keys.seal(Token(TokenKind.ADDRESS_CHANGE, letter.change.id))}" if letter.change else ""
         confirm=confirm,
         unsubscribe=f"{url}/u/{unsubscribe}",
         control=f"{url}/c/{keys.seal(Token(TokenKind.CONTROL, subscriber))}",
         help=f"{url}/help",
+        private=private if letter.kind is MailKind.PRIVATE_LINK else "",
+        change=change,
         privacy=f"{url}/privacy",
         imprint=f"{url}/imprint",
         envelope_from=f"b+{bounce}@{publisher.bounce_domain}",

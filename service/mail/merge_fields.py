@@ -1,7 +1,8 @@
 """What the templates of a mail may name, per kind: nothing else about the reader is within their reach.
 
 A template that names more fails (StrictUndefined), so no text that a stranger typed can stand in a mail that is sent
-before the address is confirmed (E-09): `confirmation` and `already_subscribed` have no field of the reader at all.
+before the address is confirmed (E-09): `confirmation`, `already_subscribed` and `address_change` have no field of the
+reader at all.
 """
 
 import re
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from service.domain.letters import Letter, LetterArticle, Publisher
+from service.domain.private_access import PRIVATE_FOR
 from service.domain.words import LIST_MAIL, MailKind, Purpose
 from service.mail.links import Links, host_of
 from service.mail.markdown import convert
@@ -55,6 +57,10 @@ def merge_fields(
     match letter.kind:
         case MailKind.CONFIRMATION:
             values |= _confirmation(letter)
+        case MailKind.PRIVATE_LINK:
+            values |= {"until": now + PRIVATE_FOR}
+        case MailKind.ADDRESS_CHANGE:
+            values |= _address_change(letter)
         case MailKind.WELCOME:
             values |= _welcome(letter, text)
         case MailKind.DIGEST:
@@ -90,6 +96,12 @@ def _confirmation(letter: Letter) -> dict[str, Any]:
             "purposes": _values(signup.purposes),
         }
     }
+
+
+def _address_change(letter: Letter) -> dict[str, Any]:
+    if letter.change is None:
+        raise ValueError("a new address is asked about a change")
+    return {"until": letter.change.expires_at}
 
 
 def _welcome(letter: Letter, text: Text) -> dict[str, Any]:

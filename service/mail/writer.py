@@ -95,7 +95,7 @@ class Writer:
     def write(self, letter: Letter, now: datetime) -> Message:
         """The message as it goes on the wire, dated `now` (A-10). Raises `UnwritableError`."""
         address = _deliverable(letter.address)
-        links = links_for(letter, self._publisher, self._keys)
+        links = links_for(letter, self._publisher, self._keys, now)
         rendered = self._render(letter, links, now)
         try:
             fields = self._fields(letter, links, rendered.subject, address, now)
@@ -106,7 +106,7 @@ class Writer:
 
     def preview(self, letter: Letter, now: datetime) -> Rendered:
         """What `write` would say, for people. Raises `UnwritableError`, so a faulty body is found before it is sent."""
-        return self._render(letter, links_for(letter, self._publisher, self._keys), now)
+        return self._render(letter, links_for(letter, self._publisher, self._keys, now), now)
 
     def check_body(self, markdown: str) -> None:
         """Whether a campaign's body can be mailed, before it is saved. Raises ServiceError (field `body`).

@@ -19,9 +19,18 @@ def add_interactive(
     list_id: int,
     purpose: Purpose | None = None,
     signup_id: int | None = None,
+    address_change_id: int | None = None,
 ) -> int:
     """Queue one mail to one subscriber, due now, and hint the interactive lane. Returns the delivery's id."""
-    return _add(tx, kind=kind, subscriber_id=subscriber_id, list_id=list_id, purpose=purpose, signup_id=signup_id)
+    return _add(
+        tx,
+        kind=kind,
+        subscriber_id=subscriber_id,
+        list_id=list_id,
+        purpose=purpose,
+        signup_id=signup_id,
+        address_change_id=address_change_id,
+    )
 
 
 def add_test(tx: Transaction, campaign: Campaign, revision: Revision, *, address: str, language: Language) -> int:

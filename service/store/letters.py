@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from service.domain.letters import Letter, LetterArticle, LetterSignup
+from service.domain.letters import Letter, LetterArticle, LetterChange, LetterSignup
 from service.domain.words import Language, MailKind, Purpose
 from service.store.transaction import Transaction
 
@@ -23,18 +23,19 @@ def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
 # A confirmation speaks the language of the form, and repeats nothing that somebody typed into it (E-09).
 _LETTERS = """
 SELECT d.id, d.kind, d.test_address IS NOT NULL AS test, d.subscriber_id,
-       coalesce(s.address, d.test_address) AS address,
+       CASE WHEN d.kind = 'address_change' THEN h.address ELSE coalesce(s.address, d.test_address) END AS address,
        coalesce(d.test_language, CASE WHEN d.kind = 'confirmation' THEN g.language END, s.language) AS language,
        CASE WHEN d.kind <> 'confirmation' THEN s.first_name END AS first_name,
        d.list_id, l.names AS list_names, l.list_id AS list_header_id, d.purpose,
        coalesce(d.campaign_id, r.campaign_id) AS campaign_id, d.message_id, b.given_at,
        g.id AS signup_id, g.created_at AS requested_at, g.expires_at, g.purposes,
-       r.subject, r.body, i.article_ids
+       h.id AS change_id, h.expires_at AS change_expires_at, r.subject, r.body, i.article_ids
 FROM deliveries d
 JOIN lists l ON l.id = d.list_id
 LEFT JOIN subscribers s ON s.id = d.subscriber_id
 LEFT JOIN subscriptions b ON b.subscriber_id = d.subscriber_id AND b.list_id = d.list_id AND b.purpose = d.purpose
 LEFT JOIN signups g ON g.id = d.signup_id
+LEFT JOIN address_changes h ON h.id = d.address_change_id
 LEFT JOIN revisions r ON r.id = d.revision_id
 LEFT JOIN issues i ON i.id = d.issue_id
 WHERE d.id = ANY(:ids)
@@ -81,6 +82,7 @@ def _letter(row: dict[str, Any], articles: Sequence[LetterArticle]) -> Letter:
     if row["signup_id"] is not None and row["expires_at"] is not None:
         purposes = tuple(Purpose(purpose) for purpose in row["purposes"])
         signup = LetterSignup(row["signup_id"], row["requested_at"], row["expires_at"], purposes)
+    change = LetterChange(row["change_id"], row["change_expires_at"]) if row["change_id"] is not None else None
     names: dict[str, str] = row["list_names"]
     return Letter(
         delivery_id=row["id"],
@@ -98,6 +100,7 @@ def _letter(row: dict[str, Any], articles: Sequence[LetterArticle]) -> Letter:
         message_id=row["message_id"],
         given_at=row["given_at"],
         signup=signup,
+        change=change,
         subject=row["subject"],
         body=row["body"],
         articles=tuple(articles),

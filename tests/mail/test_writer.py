@@ -194,7 +194,12 @@ def test_the_links_act_for_this_reader_and_this_delivery(kind: MailKind, languag
         for url in links_of_html(parts(message)[1])
         if re.search(r"/[a-z2-7]{52}$", url)
     }
-    expected = {MailKind.CONFIRMATION: {"confirm"}, MailKind.ALREADY_SUBSCRIBED: {"c"}}.get(kind, {"u", "c"})
+    expected = {
+        MailKind.CONFIRMATION: {"confirm"},
+        MailKind.ALREADY_SUBSCRIBED: {"c"},
+        MailKind.PRIVATE_LINK: {"p"},
+        MailKind.ADDRESS_CHANGE: {"a"},
+    }.get(kind, {"u", "c"})
     assert tokens.keys() == expected
     if "u" in tokens:
         token = KEYS.open(TokenKind.UNSUBSCRIBE, tokens["u"])

@@ -85,7 +85,7 @@ def test_one_click_in_the_welcome_ends_all_that_was_confirmed(tx, reader):
     welcome.message_id = "1.w@localhost"
     tx.session.flush()
     [letter] = letters.read_letters(tx, [welcome.id])
-    token = links_for(letter, PUBLISHER, KEYS).unsubscribe.rpartition("/")[2]
+    token = links_for(letter, PUBLISHER, KEYS, tx.now).unsubscribe.rpartition("/")[2]
     done = leave(tx, token, channel=Channel.ONE_CLICK)
     assert isinstance(done, Unsubscribed)
     assert (set(done.purposes), done.others) == ({DIGEST, OFFERS}, False)
