@@ -42,7 +42,7 @@ def seed(state: DemoState, container: Container, hub_url: str) -> str:
     Expects a migrated database and the hub's feeds to answer. Raises ConfigurationError if they cannot be read.
     """
     with container.transaction() as tx:
-        wording.publish(tx, container.publisher)
+        wording.publish(tx, container.publisher, container.circumstances)
         _add_digest(tx, hub_url)
         _add_token(tx, state)
     pulled = pulling.pull_sources(container.transaction, container.fetcher)
@@ -150,8 +150,14 @@ class _Biography:
 
     def _sign_up(self, past: Transaction, request: SignupRequest) -> tuple[int, int]:
         address_hmac = self.keys.address_hmac(request.address.dedupe_key)
-        abuse_hmac = self.keys.address_hmac(request.address.abuse_key)
-        signup_id = signups.add_signup(past, request, EVIDENCE, address_hmac=address_hmac, abuse_hmac=abuse_hmac)
+        signup_id = signups.add_signup(
+            past,
+            request,
+            EVIDENCE,
+            address_hmac=address_hmac,
+            abuse_hmac=self.keys.address_hmac(request.address.abuse_key),
+            domain_hmac=self.keys.domain_hmac(request.address.domain),
+        )
         subscriber_id = subscribers.add_subscriber(
             past,
             address=request.address.address,

@@ -102,6 +102,10 @@ class Keys:
         """
         return self.rewrap(key.encode(), 0, version)
 
+    def domain_hmac(self, domain: str) -> bytes:
+        """The fingerprint of an address's domain, for noticing surges; never equal to that of an address (E-05)."""
+        return self.address_hmac(f"domain {domain}")
+
     def rewrap(self, fingerprint: bytes, version: int, to: int | None = None) -> bytes:
         """A fingerprint of an earlier version as one of version `to`: each key is applied to the result before.
 

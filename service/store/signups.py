@@ -14,7 +14,13 @@ from service.store.transaction import Transaction
 
 
 def add_signup(
-    tx: Transaction, request: SignupRequest, evidence: Evidence, *, address_hmac: bytes, abuse_hmac: bytes
+    tx: Transaction,
+    request: SignupRequest,
+    evidence: Evidence,
+    *,
+    address_hmac: bytes,
+    abuse_hmac: bytes,
+    domain_hmac: bytes,
 ) -> int:
     """Store a sign-up as received, without looking the address up (E-04). Returns its id."""
     signup = Signup(
@@ -22,6 +28,7 @@ def add_signup(
         dedupe_key=request.address.dedupe_key,
         address_hmac=address_hmac,
         abuse_hmac=abuse_hmac,
+        domain_hmac=domain_hmac,
         first_name=request.first_name,
         language=request.language,
         list_id=request.list_id,

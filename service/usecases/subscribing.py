@@ -63,6 +63,7 @@ def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence
         evidence,
         address_hmac=keys.address_hmac(request.address.dedupe_key),
         abuse_hmac=keys.address_hmac(request.address.abuse_key),
+        domain_hmac=keys.domain_hmac(request.address.domain),
     )
     tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
     return signup_id

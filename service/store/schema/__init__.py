@@ -19,7 +19,7 @@ from service.store.schema.consent import (
 from service.store.schema.content import Article, ArticleTopic, Source
 from service.store.schema.deliveries import Attempt, Delivery, WorkerProcess
 from service.store.schema.digests import Digest, Issue, MailedArticle, Run
-from service.store.schema.operators import ApiToken, AuditEntry
+from service.store.schema.operators import ApiToken, AuditEntry, IdempotentRequest
 from service.store.schema.privacy import AddressChange, Erasure, Import, ImportRow, PrivacyRequest
 from service.store.schema.subscribers import (
     List,
@@ -49,6 +49,7 @@ __all__ = [
     "EventSeal",
     "Form",
     "FormSnapshot",
+    "IdempotentRequest",
     "Import",
     "ImportRow",
     "Issue",

@@ -1,6 +1,6 @@
 """API tokens of operators, of which only a hash is kept, and the log of what operators did with personal data."""
 
-from sqlalchemy import Index
+from sqlalchemy import Index, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.store.schema.base import At, Base, CreatedAt, Json, Key, Words
@@ -16,6 +16,23 @@ class ApiToken(Base):
     created_at: Mapped[CreatedAt]
     last_used_at: Mapped[At | None]
     revoked_at: Mapped[At | None]
+
+
+class IdempotentRequest(Base):
+    """One request that a program may send again without its being done again; forgotten after a day (E-12)."""
+
+    __tablename__ = "idempotent_requests"
+    __table_args__ = (
+        PrimaryKeyConstraint("token_name", "key_hmac"),
+        Index("ix_idempotent_requests_created_at", "created_at"),
+    )
+    token_name: Mapped[str]
+    key_hmac: Mapped[bytes]
+    """The program chooses its keys, so one may be an address: only a fingerprint is kept."""
+    request_hmac: Mapped[bytes]
+    """Of the body: the same key with another body is a mistake, not a repetition."""
+    answer: Mapped[Json]
+    created_at: Mapped[At]
 
 
 class AuditEntry(Base):
