@@ -1,6 +1,7 @@
 """The addresses that stand in a mail: the links that act for its reader, the pages, and where machines answer to."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from service.domain.letters import Letter, Publisher
@@ -16,11 +17,11 @@ class Links:
     unsubscribe: str
     """The page and, by POST, the one-click unsubscribe (RFC 8058); one URL for both, so that none can be missed."""
     control: str
-    help: str
     private: str
     """Opens what we hold for half an hour from `now`, so it is made when the mail is written; empty in other mails."""
     change: str
     """Where a new address is confirmed; empty in other mails."""
+    help: str
     privacy: str
     imprint: str
     envelope_from: str
@@ -46,15 +47,15 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
     bounce = keys.seal(Token(TokenKind.BOUNCE, letter.delivery_id))
     url = publisher.public_url
     confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
-    return Links(
     private = f"{url}/p/{keys.seal(Token(TokenKind.PRIVATE, subscriber, int(now.timestamp())))}"
     change = f"{url}/a/{keys.seal(Token(TokenKind.ADDRESS_CHANGE, letter.change.id))}" if letter.change else ""
+    return Links(
         confirm=confirm,
         unsubscribe=f"{url}/u/{unsubscribe}",
         control=f"{url}/c/{keys.seal(Token(TokenKind.CONTROL, subscriber))}",
-        help=f"{url}/help",
         private=private if letter.kind is MailKind.PRIVATE_LINK else "",
         change=change,
+        help=f"{url}/help",
         privacy=f"{url}/privacy",
         imprint=f"{url}/imprint",
         envelope_from=f"b+{bounce}@{publisher.bounce_domain}",

@@ -6,6 +6,7 @@ whoever no longer holds a delivery changes nothing about it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -83,7 +84,8 @@ _DUE_INTERACTIVE = """
 """
 
 # Tests go to operators, so nothing is asked of them. A confirmation is what lifts a permanent bounce (C-16). The
-# welcome answers what the reader did a moment ago, so a pause does not hold it up.
+# welcome answers what the reader did a moment ago, so a pause does not hold it up. Who wants no more newsletters still
+# has a right to see what is held (GDPR 15). A question to a new address is held against that address, not the old one.
 _CLAIM = """
 WITH due AS MATERIALIZED ($DUE),
 judged AS (
@@ -92,6 +94,7 @@ judged AS (
         WHEN d.kind = 'confirmation' AND NOT EXISTS (
             SELECT 1 FROM signups g WHERE g.id = d.signup_id AND g.state = 'asked' AND g.expires_at > :now)
             THEN 'expired'
+        WHEN d.kind = 'address_change' AND (h.id IS NULL OR h.expires_at <= :now) THEN 'expired'
         WHEN d.kind IN ('welcome', 'digest', 'campaign') AND NOT EXISTS (
             SELECT 1 FROM subscriptions b
             WHERE b.subscriber_id = d.subscriber_id AND b.list_id = d.list_id AND b.purpose = d.purpose
@@ -99,13 +102,16 @@ judged AS (
             THEN 'no_consent'
         WHEN EXISTS (
             SELECT 1 FROM suppressions x
-            WHERE x.address_hmac = s.address_hmac AND x.lifted_at IS NULL
+            WHERE x.address_hmac = coalesce(h.address_hmac, s.address_hmac) AND x.lifted_at IS NULL
               AND (x.list_id IS NULL OR x.list_id = d.list_id)
-              AND NOT (d.kind = 'confirmation' AND x.reason = 'permanent_bounce'))
+              AND NOT (d.kind = 'confirmation' AND x.reason = 'permanent_bounce')
+              AND NOT (d.kind = 'private_link' AND x.reason = 'unsubscribe_all'))
             THEN 'suppressed'
         WHEN d.kind IN ('digest', 'campaign') AND s.paused_until > :now THEN 'paused'
     END AS refusal
-    FROM due JOIN deliveries d ON d.id = due.id LEFT JOIN subscribers s ON s.id = d.subscriber_id
+    FROM due JOIN deliveries d ON d.id = due.id
+    LEFT JOIN subscribers s ON s.id = d.subscriber_id
+    LEFT JOIN address_changes h ON h.id = d.address_change_id
 )
 UPDATE deliveries d SET
     status = CASE WHEN j.refusal IS NULL THEN 'sending' ELSE 'skipped' END,
@@ -156,10 +162,14 @@ def record_results(tx: Transaction, worker_id: UUID, results: Sequence[Result]) 
         "relay": [r.outcome.relay for r in results],
         "dead": [r.verdict.suppress for r in results],
     }
-    rows = tx.session.execute(text(_RECORD), columns | {"worker": worker_id, "now": tx.now}).all()
+    values = columns | {"worker": worker_id, "now": tx.now, "settled_before": tx.now - NEW_ADDRESS}
+    rows = tx.session.execute(text(_RECORD), values).all()
     give_articles_back(tx, [row.id for row in rows if row.status == "failed"])
     return len(rows)
 
+
+NEW_ADDRESS = timedelta(days=1)
+"""A bounce so soon after a change of address is the old one's: the new one has just confirmed that it works."""
 
 _RECORD = """
 WITH given AS MATERIALIZED (
@@ -178,19 +188,26 @@ WITH given AS MATERIALIZED (
         lease_until = NULL,
         finished_at = CASE WHEN g.status IN ('accepted', 'failed') THEN CAST(:now AS timestamptz) END
     FROM given g WHERE d.id = g.id AND d.status = 'sending' AND d.claimed_by = :worker
-    RETURNING d.id, d.status, d.subscriber_id
+    RETURNING d.id, d.status, d.kind, d.subscriber_id, d.address_change_id
 ), tried AS (
     INSERT INTO attempts (delivery_id, at, phase, code, enhanced, text, fate, scope, relay)
     SELECT g.id, :now, g.phase, g.code, g.enhanced, g.text, g.fate, g.scope, g.relay
     FROM given g JOIN recorded r ON r.id = g.id
 ), dead AS (
     INSERT INTO suppressions (address_hmac, reason, source, created_at)
-    SELECT s.address_hmac, 'permanent_bounce', 'delivery ' || min(r.id), :now
-    FROM given g JOIN recorded r ON r.id = g.id JOIN subscribers s ON s.id = r.subscriber_id
-    WHERE g.dead AND NOT EXISTS (
+    SELECT m.address_hmac, 'permanent_bounce', 'delivery ' || min(m.id), :now
+    FROM (
+        SELECT r.id, CASE WHEN r.kind = 'address_change' THEN h.address_hmac
+                          WHEN s.address_changed_at IS NULL OR s.address_changed_at < :settled_before
+                          THEN s.address_hmac END AS address_hmac
+        FROM given g JOIN recorded r ON r.id = g.id JOIN subscribers s ON s.id = r.subscriber_id
+        LEFT JOIN address_changes h ON h.id = r.address_change_id
+        WHERE g.dead
+    ) m
+    WHERE m.address_hmac IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM suppressions x
-        WHERE x.address_hmac = s.address_hmac AND x.lifted_at IS NULL AND x.list_id IS NULL)
-    GROUP BY s.address_hmac
+        WHERE x.address_hmac = m.address_hmac AND x.lifted_at IS NULL AND x.list_id IS NULL)
+    GROUP BY m.address_hmac
 )
 SELECT id, status FROM recorded
 """
