@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from service import settings as settings_module
 from service import telemetry
 from service.content.fetch import Fetcher
+from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys
 from service.mail.writer import Writer
@@ -39,6 +40,7 @@ class Container:
     transaction: TransactionFactory
     keys: Keys
     publisher: Publisher
+    circumstances: Circumstances
     writer: Writer
     fetcher: Fetcher
     checkpoint_file: AppendOnlyFile
@@ -63,6 +65,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         transaction=factory(engine, clock, queue),
         keys=keys,
         publisher=publisher,
+        circumstances=_circumstances(settings),
         writer=Writer(publisher, keys),
         fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
         checkpoint_file=AppendOnlyFile(ledger_dir / "checkpoints.jsonl"),
@@ -82,4 +85,13 @@ def _publisher(settings: Settings) -> Publisher:
         reply_to=settings.reply_to,
         bounce_domain=settings.bounce_domain or settings.sender_address.rpartition("@")[2],
         own_hosts=frozenset({settings.public_host, *settings.own_hosts}),
+    )
+
+
+def _circumstances(settings: Settings) -> Circumstances:
+    return Circumstances(
+        jurisdiction=settings.jurisdiction,
+        supervisory_authority=settings.supervisory_authority,
+        storage_location=settings.storage_location,
+        data_protection_officer=settings.controller_officer,
     )

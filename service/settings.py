@@ -85,6 +85,18 @@ class Settings(BaseModel):
     controller_name: str = Field(description="Legal name of the publisher; stands in every statement, notice and mail.")
     controller_address: str = Field(description="Postal address; stands in every list mail (A-45).")
     controller_contact: str = Field(description="E-mail address for questions about privacy.")
+    controller_officer: str = Field(
+        "", description="Data protection officer or representative, with contact; stands in every consent record."
+    )
+    jurisdiction: str = Field(
+        "", description="Whose law governs the consent, as in `Norway (EEA)`; stands in every consent record."
+    )
+    supervisory_authority: str = Field(
+        "", description="The data protection authority in charge; stands in every consent record and receipt."
+    )
+    storage_location: str = Field(
+        "", description="Where the database stands: country, and who runs the machine; stands in every consent record."
+    )
     site_url: str = Field(description="The publisher's site; readers are led back there.")
     sender_name: str = Field(description="Display name in From; who writes, nothing else (A-08).")
     sender_address: str = Field(description="Mailbox in From; must accept mail.")

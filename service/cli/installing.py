@@ -151,4 +151,4 @@ def _publish_wording() -> None:
     from service.usecases import wording
 
     with opened("migrate") as container, container.transaction() as tx:
-        wording.publish(tx, container.publisher)
+        wording.publish(tx, container.publisher, container.circumstances)

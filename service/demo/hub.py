@@ -191,7 +191,8 @@ def snippet_from_milepost() -> Snippet:
 
     @cache
     def kept(language: Language, page_url: str) -> str:
-        from service.usecases.wording import get_form, render_snippet
+        from service.usecases.form_looks import render_snippet
+        from service.usecases.wording import get_form
 
         with container().transaction() as tx:
             return render_snippet(container().publisher, get_form(tx, FORM, language), page_url)

@@ -115,7 +115,7 @@ def decrypt(key: bytes, sealed: bytes, context: bytes) -> bytes:
 
 
 def place_key(key: bytes, context: bytes) -> bytes:
-    """The key of one place only. A proof can give it away: it opens one event, and none that the subject makes later."""
+    """The key of one place only. A proof can give it away: it opens one event and none that is made later."""
     return hmac.digest(key, b"milepost place " + context, "sha256")
 
 

@@ -48,6 +48,11 @@ def get_list(tx: Transaction, slug: str) -> List:
     return found
 
 
+def find_list(tx: Transaction, list_id: int) -> List:
+    """The list with this id, which something refers to."""
+    return tx.session.get_one(List, list_id)
+
+
 def list_lists(tx: Transaction) -> Sequence[List]:
     return tx.session.scalars(select(List).order_by(List.id)).all()
 

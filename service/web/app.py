@@ -45,5 +45,5 @@ def from_environment() -> FastAPI:
     """What the web server starts (`service.web.app:from_environment`, a factory). Raises ConfigurationError."""
     container = build_container(process="web")
     with container.transaction() as tx:
-        wording.publish(tx, container.publisher)
+        wording.publish(tx, container.publisher, container.circumstances)
     return create_app(container)

@@ -2,17 +2,12 @@
 
 from typing import Any
 
-from babel.dates import format_date
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.bootstrap import Container
 from service.domain.words import Language
-from service.texts import Catalogue, templates_dir
-
-DATES = {Language.EN: "en_GB", Language.DE: "de", Language.FR: "fr", Language.ES: "es"}
-"""Whose way of writing dates; day before month in both, so that nobody takes 3/4 for the wrong one."""
-LANGUAGE_NAMES = {Language.EN: "English", Language.DE: "Deutsch", Language.FR: "Français", Language.ES: "Español"}
+from service.texts import LANGUAGE_NAMES, Catalogue, day, templates_dir
 
 
 class Pages:
@@ -40,7 +35,7 @@ class Pages:
         html = self._environment.get_template(f"{template}.html").render(
             language=language,
             text=lambda key, **words: self.texts.text(language, key, **words),
-            day=lambda at: format_date(at, format="long", locale=DATES[language]),
+            day=lambda at: day(language, at),
             **values,
         )
         return HTMLResponse(html, status, headers={"Content-Language": language.value})

@@ -10,7 +10,7 @@ from service.errors import Kind, ServiceError
 from service.store import lists
 from service.store.schema import Form, List, Notice, Statement, Topic
 from service.texts import Catalogue
-from service.usecases import wording
+from service.usecases import form_looks, wording
 from tests.usecases.builders import PUBLISHER
 
 
@@ -119,7 +119,7 @@ def test_the_snippet_is_static_and_asks_for_nothing_by_default(tx, slug, languag
     """D-04: no box is ticked; D-29: nothing is loaded from anywhere."""
     wording.publish(tx, PUBLISHER)
     form = wording.get_form(tx, slug, language)
-    html = wording.render_snippet(PUBLISHER, form, "https://fjell.no/hub?a=1&b=2")
+    html = form_looks.render_snippet(PUBLISHER, form, "https://fjell.no/hub?a=1&b=2")
     assert 'action="http://localhost:8025/subscribe"' in html
     assert 'value="https://fjell.no/hub?a=1&amp;b=2"' in html
     assert html.count('name="purposes"') == len(form.statements) == (2 if slug == "hub" else 1)
@@ -129,7 +129,7 @@ def test_the_snippet_is_static_and_asks_for_nothing_by_default(tx, slug, languag
     for statement in form.statements:
         assert statement.body.split("\n\n")[1] in html
     assert f"/privacy/{form.notice_id}" in html
-    assert 'name="page"' not in wording.render_snippet(PUBLISHER, form)
+    assert 'name="page"' not in form_looks.render_snippet(PUBLISHER, form)
 
 
 def test_both_languages_say_the_same_things():

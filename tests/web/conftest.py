@@ -40,7 +40,7 @@ def make_container(settings: Any, engine: Engine, transaction: Any, clock: Any, 
     built.engine.dispose()
     built = dataclasses.replace(built, clock=clock, queue=queue, engine=engine, transaction=transaction)
     with transaction() as tx:
-        wording.publish(tx, built.publisher)
+        wording.publish(tx, built.publisher, built.circumstances)
     return built
 
 
