@@ -18,8 +18,8 @@ from service.domain.private_access import PRIVATE_FOR
 from service.domain.words import LIST_MAIL, MailKind, Purpose
 from service.mail.links import Links, host_of
 from service.mail.markdown import convert
-from service.mail.render import day, listing
-from service.texts import Catalogue
+from service.mail.render import listing
+from service.texts import Catalogue, day
 
 LONGEST_NAME = 60
 TOPICS_NAMED = 3

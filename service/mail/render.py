@@ -8,23 +8,19 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from babel.dates import format_date, format_datetime
 from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mjml import mjml2html
 
 from service.domain.words import Language, MailKind
-from service.texts import Catalogue
+from service.texts import Catalogue, day, minute
 
 TEXT_WIDTH = 72
 _INCLUDE = re.compile(r'<mj-include path="([^"]+)" />')
-_LOCALES = {Language.EN: "en_GB", Language.DE: "de_DE", Language.FR: "fr_FR", Language.ES: "es_ES"}
-"""Day before month in both, as the catalogues' sentences expect."""
 _XMLNS = ' xmlns="http://www.w3.org/1999/xhtml"'
 """HTML needs no namespace, and no mail names a host that is not ours (invariant 6)."""
 
@@ -110,13 +106,3 @@ def listing(names: Sequence[str], conjunction: str) -> str:
     if len(names) <= 1:
         return "".join(names)
     return f"{', '.join(names[:-1])} {conjunction} {names[-1]}"
-
-
-def day(language: Language, at: date) -> str:
-    return format_date(at, "d MMMM y" if language is Language.EN else "d. MMMM y", locale=_LOCALES[language])
-
-
-def minute(language: Language, at: datetime) -> str:
-    """Times in mails are UTC and say so: Milepost does not know where a reader lives."""
-    pattern = "d MMMM y, HH:mm 'UTC'" if language is Language.EN else "d. MMMM y, HH:mm 'Uhr UTC'"
-    return format_datetime(at, pattern, tzinfo=UTC, locale=_LOCALES[language])

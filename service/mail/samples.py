@@ -13,7 +13,7 @@ _LETTER = TypeAdapter(Letter)
 
 
 def load_sample(kind: MailKind, language: Language, templates: Path | None = None) -> Letter:
-    """What the file says for both languages, and over it what it says for this one."""
+    """What the file says for all languages, and over it what it says for this one."""
     path = (templates or templates_dir()) / "emails" / kind.value / "sample.toml"
     sample = tomllib.loads(path.read_text(encoding="utf-8"))
     own = sample.pop(language.value)
