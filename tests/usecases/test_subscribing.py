@@ -22,7 +22,7 @@ from service.ports import Hint
 from service.store import consent, engine, letters, lists, signups, subscribers, suppressions
 from service.store.schema import ConsentEvent, Delivery, Signup, Statement, Subscriber
 from service.store.transaction import factory
-from service.usecases import subscribing, unsubscribing
+from service.usecases import dispatching, subscribing, unsubscribing
 from service.usecases.subscribing import AlreadyConfirmed, ConfirmationAsked, ConfirmationExpired, Confirmed
 from tests.conftest import FrozenClock, HintList
 from tests.usecases.builders import (
@@ -382,6 +382,19 @@ def test_expired_sign_ups_are_closed(tx, clock):
     assert signups.find_signup(tx, open_.id).state is SignupState.EXPIRED
     assert signups.find_signup(tx, done.id).state is SignupState.CONFIRMED
     assert isinstance(confirm(tx, open_.id), ConfirmationExpired)
+
+
+@pytest.mark.requirement("D-07")
+def test_one_confirmation_and_no_reminder(tx, clock):
+    """Seven days of the timetable later it is still the one mail."""
+    signup = decided(tx, sign_up(tx))
+    for _ in range(8):
+        later(tx, clock, hours=24)
+        subscribing.process_signups(tx, KEYS.ledger, THREE_DAYS)
+        subscribing.expire_signups(tx)
+        dispatching.sweep(tx)
+    assert mails(tx) == [MailKind.CONFIRMATION]
+    assert tx.session.get(Delivery, tx.session.scalar(select(Delivery.id))).signup_id == signup.id
 
 
 def test_every_sign_up_of_the_one_address_is_one_reader(tx, clock):
