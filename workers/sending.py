@@ -124,6 +124,7 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         transport=SmtpTransport(relay, journal),
         write=container.writer.write,
         message_host=settings.public_host,
+        keys=container.keys,
         jitter=jitter,
         stopping=asked_to_stop,
     )

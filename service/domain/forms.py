@@ -78,6 +78,8 @@ class SignupRequest:
     """A sign-up that can be accepted."""
 
     address: Address
+    entered: str
+    """The address as it was typed: evidence, never mailed to."""
     first_name: str | None
     language: Language
     list_id: int
@@ -122,6 +124,7 @@ def check_submission(sent: Submission, form: FormView, *, reserved: bool = False
         return problems
     return SignupRequest(
         address=address,
+        entered=sent.address.strip(),
         first_name=first_name or None,
         language=form.language,
         list_id=form.list_id,

@@ -25,6 +25,7 @@ def add_signup(
     """Store a sign-up as received, without looking the address up (E-04). Returns its id."""
     signup = Signup(
         address=request.address.address,
+        entered=request.entered,
         dedupe_key=request.address.dedupe_key,
         address_hmac=address_hmac,
         abuse_hmac=abuse_hmac,
@@ -83,16 +84,6 @@ def lock_signup(tx: Transaction, signup_id: int) -> Signup | None:
 
 def find_signup(tx: Transaction, signup_id: int) -> Signup | None:
     return tx.session.get(Signup, signup_id)
-
-
-def find_confirmation_delivery(tx: Transaction, signup_id: int) -> int | None:
-    """The delivery that carried the confirmation link of this sign-up."""
-    return tx.session.scalar(
-        select(Delivery.id)
-        .where(Delivery.signup_id == signup_id, Delivery.kind == MailKind.CONFIRMATION)
-        .order_by(Delivery.id.desc())
-        .limit(1)
-    )
 
 
 def mark_decided(

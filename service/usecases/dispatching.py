@@ -45,12 +45,14 @@ from service.domain.deliveries import (
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
 from service.domain.smtp_replies import Scope, decide_fate
-from service.domain.words import Lane
+from service.domain.tokens import Keys
+from service.domain.words import Lane, MailKind
 from service.errors import ServiceError
 from service.mail.writer import UnwritableError
 from service.ports import Clock, Hint, Journal, Transport
 from service.store import campaigns, claims, deliveries, letters, signups, worker_processes
 from service.store.transaction import Transaction, TransactionFactory
+from service.usecases.confirming import Handed, keep_copies
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +85,8 @@ class Sender:
     write: Callable[[Letter, datetime], Message]
     message_host: str
     """Right side of Message-IDs."""
+    keys: Keys
+    """For the copy of each confirmation mail, which is kept as evidence."""
     jitter: Callable[[], float]
     """Draws from -1 … 1."""
     stopping: Callable[[], bool] = lambda: False
@@ -134,11 +138,13 @@ def _send_batch(sender: Sender) -> tuple[int, bool]:
     if not claimed.held:
         return 0, claimed.skipped > 0
     attempts = {held.delivery_id: held.attempts for held in claimed.held}
-    results = list(_send(sender, to_send, attempts, claimed_at))
+    handed: list[Handed] = []
+    results = list(_send(sender, to_send, attempts, claimed_at, handed))
     seconds = sender.clock.monotonic() - claimed_at
     with sender.transaction() as tx:
         recorded = claims.record_results(tx, sender.worker_id, results)
         given_back = claims.give_back(tx, sender.worker_id)
+        keep_copies(tx, sender.keys, handed, results)
     sender.journal.clear()
     sender.batch = next_batch(len(results), seconds)
     log.info("batch_sent", tried=len(results), recorded=recorded, given_back=given_back, skipped=claimed.skipped)
@@ -180,8 +186,13 @@ def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None) -> claim
     )
 
 
-def _send(sender: Sender, to_send: list[Letter], attempts: dict[int, int], claimed_at: float) -> Iterator[Result]:
-    """Start messages one by one for as long as the claim permits it; yield what became of those that were tried."""
+def _send(
+    sender: Sender, to_send: list[Letter], attempts: dict[int, int], claimed_at: float, handed: list[Handed]
+) -> Iterator[Result]:
+    """Start messages one by one for as long as the claim permits it; yield what became of those that were tried.
+
+    Confirmations among them are added to `handed`.
+    """
     unwritable: list[Outcome] = []
     stop = False
 
@@ -195,6 +206,8 @@ def _send(sender: Sender, to_send: list[Letter], attempts: dict[int, int], claim
             if isinstance(written, Outcome):
                 unwritable.append(written)
             else:
+                if letter.kind is MailKind.CONFIRMATION:
+                    handed.append(Handed(letter, written))
                 yield written
 
     for outcome in sender.transport.send(messages()):

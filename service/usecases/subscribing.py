@@ -8,8 +8,9 @@ import structlog
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest
 from service.domain.ledger import LedgerKeys
-from service.domain.signups import LIFTABLE, decide_signup
+from service.domain.signups import LIFTABLE, MAILED, decide_signup
 from service.domain.subscriptions import NotOurs
+from service.domain.surges import Ceilings
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import Channel, ConsentState, Lane, Language, MailKind, Purpose, SignupState
 from service.ports import Hint
@@ -17,10 +18,13 @@ from service.store import consent, deliveries, signups, subscribers, suppression
 from service.store.consent import NewEvent
 from service.store.schema import Signup
 from service.store.transaction import FAULTS, Transaction
+from service.usecases import holding_back
+from service.usecases.confirming import describe_press, describe_request
 
 log = structlog.get_logger(__name__)
 
 BATCH = 50
+CEILINGS = Ceilings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ def receive_signup(tx: Transaction, keys: Keys, request: SignupRequest, evidence
     return signup_id
 
 
-def process_signups(tx: Transaction, ledger: LedgerKeys, lifetime: timedelta, limit: int = BATCH) -> int:
+def process_signups(
+    tx: Transaction, ledger: LedgerKeys, lifetime: timedelta, limit: int = BATCH, *, ceilings: Ceilings = CEILINGS
+) -> int:
     """Decide up to `limit` received sign-ups; returns how many were decided.
 
     One that cannot be decided is put aside with nothing of it done, and tried again after all others.
@@ -79,7 +85,8 @@ def process_signups(tx: Transaction, ledger: LedgerKeys, lifetime: timedelta, li
     """
     batch = signups.claim_received(tx, limit)
     signups.lock_abuse_keys(tx, (signup.abuse_hmac for signup in batch))
-    decided = sum(_try_to_decide(tx, ledger, signup, lifetime) for signup in batch)
+    decided = sum(_try_to_decide(tx, ledger, signup, lifetime, ceilings) for signup in batch)
+    holding_back.alert(batch)
     if len(batch) == limit and decided:  # with none decided, the next sweep is soon enough
         tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
     return decided
@@ -140,11 +147,13 @@ def expire_signups(tx: Transaction) -> int:
     return signups.mark_expired(tx)
 
 
-def _try_to_decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta) -> bool:
+def _try_to_decide(
+    tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta, ceilings: Ceilings
+) -> bool:
     signup_id = signup.id
     try:
         with tx.savepoint():
-            _decide(tx, ledger, signup, lifetime)
+            _decide(tx, ledger, signup, lifetime, ceilings)
     except FAULTS as error:
         log.error("signup_not_decided", signup_id=signup_id, error=type(error).__name__)  # noqa: TRY400 - no addresses
         signups.put_aside(tx, signup_id)
@@ -152,7 +161,7 @@ def _try_to_decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime
     return True
 
 
-def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta) -> None:
+def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta, ceilings: Ceilings) -> None:
     who = _who(signup)
     known = subscribers.find_by_dedupe_key(tx, who.dedupe_key)
     state = decide_signup(
@@ -161,10 +170,12 @@ def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timed
         suppressions=suppressions.list_reasons(tx, who.address_hmac, signup.list_id),
         mails=signups.count_mails(tx, signup.abuse_hmac),
     )
+    if state in MAILED and holding_back.must_hold(tx, signup, ceilings):
+        state = SignupState.HELD
     subscriber_id = known.id if known else None
     if state is SignupState.ASKED:
         subscriber_id = _ask(tx, ledger, signup)
-    mailed = state in (SignupState.ASKED, SignupState.ALREADY_ACTIVE)
+    mailed = state in MAILED
     signups.mark_decided(
         tx,
         signup,
@@ -213,13 +224,14 @@ def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
                     notice_id=signup.notice_id,
                     form_id=signup.form_id,
                     evidence=evidence,
+                    personal=describe_request(signup),
                 ),
             )
     return subscriber_id
 
 
 def _give(tx: Transaction, ledger: LedgerKeys, signup: Signup, subscriber_id: int, evidence: Evidence) -> None:
-    delivery_id = signups.find_confirmation_delivery(tx, signup.id)
+    pressed = describe_press(tx, signup)
     for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
         consent.append(
             tx,
@@ -234,8 +246,10 @@ def _give(tx: Transaction, ledger: LedgerKeys, signup: Signup, subscriber_id: in
                 statement_id=statement_id,
                 notice_id=signup.notice_id,
                 form_id=signup.form_id,
-                delivery_id=delivery_id,
+                delivery_id=pressed.delivery_id,
                 evidence=evidence,
+                personal=pressed.personal,
+                suspect_scanner=pressed.suspect_scanner,
             ),
         )
 

@@ -18,6 +18,7 @@ from service.usecases import campaigning
 from service.usecases.dispatching import Sender
 from tests.builders import a_campaign, a_list, a_reader, a_signup
 from tests.conftest import FrozenClock
+from tests.usecases.builders import KEYS
 
 Script = dict[str, tuple[Phase, int | None, str | None, str]]
 
@@ -76,6 +77,7 @@ def a_sender(
         transport=MemoryTransport(journal, script),
         write=write,
         message_host="news.fjellsko.example",
+        keys=KEYS,
         jitter=lambda: 0.0,
         stopping=stopping,
     )

@@ -68,6 +68,8 @@ class Signup(Base):
     )
     id: Mapped[Key]
     address: Mapped[str | None]
+    entered: Mapped[str | None]
+    """The address as it was typed (D1 #2)."""
     dedupe_key: Mapped[str | None]
     address_hmac: Mapped[bytes | None]
     abuse_hmac: Mapped[bytes]

@@ -251,6 +251,7 @@ def upgrade():
     op.add_column('deliveries', sa.Column('address_change_id', sa.BigInteger(), nullable=True))
     op.create_foreign_key(op.f('fk_deliveries_address_change_id'), 'deliveries', 'address_changes', ['address_change_id'], ['id'], ondelete='SET NULL')
     op.add_column('signups', sa.Column('domain_hmac', sa.LargeBinary(), nullable=True))
+    op.add_column('signups', sa.Column('entered', sa.Text(), nullable=True))
     op.alter_column('signups', 'address', nullable=True)
     op.alter_column('signups', 'dedupe_key', nullable=True)
     op.alter_column('signups', 'address_hmac', nullable=True)
@@ -328,7 +329,7 @@ ADDED = {
         "mac",
     ),
     "deliveries": ("erased_at", "address_change_id"),
-    "signups": ("domain_hmac", "released_at"),
+    "signups": ("domain_hmac", "entered", "released_at"),
     "subscribers": ("address_version", "rhythm", "local_hour", "time_zone", "address_changed_at"),
     "suppressions": ("address_version",),
 }
