@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from service.demo.http import Answer, Request, Site, not_found, page, page_file,
 from service.demo.state import DemoState, checkout
 from service.domain.words import Language
 from service.errors import ConfigurationError
+from service.texts import day
 
 if TYPE_CHECKING:
     from service.bootstrap import Container
@@ -31,6 +31,7 @@ FORM = "hub-one-box"
 Snippet = Callable[[Language, str], str | None]
 """The sign-up box in a language, for the page with this URL; None while Milepost is not ready."""
 
+# The languages that the hub has articles in; readers can choose from more.
 TEXTS = {
     Language.EN: {
         "claim": "Training that fits your week",
@@ -81,7 +82,7 @@ class _Pages:
     def __init__(
         self, articles: list[HubArticle], images: Path, base: str, milepost_url: str, snippet: Snippet
     ) -> None:
-        self._articles = {language: [a for a in articles if a.language is language] for language in Language}
+        self._articles = {language: [a for a in articles if a.language is language] for language in TEXTS}
         self._images = images
         self._base = base
         self._milepost_url = milepost_url
@@ -140,7 +141,7 @@ class _Pages:
             topics={slug: names[language] for slug, names in topics().items()},
             milepost_url=self._milepost_url,
             box=Markup(box) if box else None,  # noqa: S704  written by Milepost for exactly this place
-            date=_date,
+            day=lambda at: day(language, at),
             **values,
         )
         # A sign-up ends on Milepost's page, so the form may go there.
@@ -149,12 +150,6 @@ class _Pages:
             f"form-action {self._milepost_url}"
         )
         return page(text, policy=policy)
-
-
-def _date(at: datetime, language: Language) -> str:
-    from babel.dates import format_date
-
-    return format_date(at, "long", locale={Language.EN: "en_GB", Language.DE: "de_DE"}[language])
 
 
 def serve(state: DemoState, port: int, milepost_url: str) -> None:

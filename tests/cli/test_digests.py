@@ -5,7 +5,8 @@ import pytest
 from service.settings import Settings
 from tests.cli.conftest import Milepost
 
-NAMES = ("--name", "en=Training digest", "--name", "de=Trainingsübersicht")
+NAMED = {"en": "Training digest", "de": "Trainingsübersicht", "fr": "Le récap", "es": "Resumen"}
+NAMES = tuple(word for code, name in NAMED.items() for word in ("--name", f"{code}={name}"))
 
 
 def test_a_digest_from_adding_to_listing(milepost: Milepost, house: Settings) -> None:
@@ -14,7 +15,7 @@ def test_a_digest_from_adding_to_listing(milepost: Milepost, house: Settings) ->
     assert added.code == 0, added.err
     (listed,) = milepost("digest", "list", "--json").document
     assert (listed["slug"], listed["min_items"], listed["max_items"], listed["max_age_days"]) == ("weekly", 1, 7, 30)
-    assert listed["names"] == {"en": "Training digest", "de": "Trainingsübersicht"}
+    assert listed["names"] == NAMED
 
 
 def test_adding_it_again_changes_it(milepost: Milepost, house: Settings) -> None:
@@ -30,7 +31,7 @@ def test_adding_it_again_changes_it(milepost: Milepost, house: Settings) -> None
     [
         (("--list", "nowhere", *NAMES), 1, "nowhere"),
         (("--list", "hub", "--name", "en=Digest"), 2, "--name 'de=…'"),
-        (("--list", "hub", *NAMES, "--name", "fr=Lettre"), 2, "one name per language"),
+        (("--list", "hub", *NAMES, "--name", "it=Lettera"), 2, "one name per language"),
         (("--list", "hub", *NAMES, "--min-items", "6"), 1, "nothing was saved"),
     ],
 )

@@ -12,7 +12,9 @@ import pytest
 from service.demo.articles import HubArticle, read_articles, topics
 from service.demo.feeds import ATOM, MEDIA
 from service.demo.http import Answer, Site
-from service.demo.hub import hub_site
+from service.demo.hub import TEXTS, hub_site
+from service.demo.readers import NAMES
+from service.demo.seed import FEEDS
 from service.demo.state import checkout
 from service.domain.words import Language
 from service.errors import ConfigurationError
@@ -172,10 +174,11 @@ def test_feeds_say_when_they_changed_and_are_not_sent_twice(site: Site) -> None:
 
 
 def test_the_checkouts_articles() -> None:
-    """At least forty, in both languages, for every topic, each with its image."""
+    """At least forty, in each of the hub's languages, for every topic, each with its image."""
     articles: list[HubArticle] = read_articles(checkout() / "demo" / "articles", STARTED)
     assert len(articles) >= 40
-    for language in Language:
+    assert {a.language for a in articles} == set(TEXTS) == set(FEEDS) == set(NAMES), "hub, feeds and readers agree"
+    for language in TEXTS:
         of_language = [a for a in articles if a.language is language]
         assert len(of_language) >= 12
         assert {topic for a in of_language for topic in a.topics} == set(topics())

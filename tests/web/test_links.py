@@ -355,7 +355,7 @@ class TestControlPage:
             ({"action": "save", "topics": []}, "Keep at least one topic"),
             ({"action": "save", "topics": ["chess"]}, "does not exist"),
             ({"action": "save", "topics": ["gear\x00"]}, "does not exist"),
-            ({"action": "save", "topics": ["gear"], "language": "fr"}, "one of the languages"),
+            ({"action": "save", "topics": ["gear"], "language": "it"}, "one of the languages"),
             ({"action": "pause", "until": "2026-03-02"}, "after today"),
             ({"action": "pause", "until": "2028-01-01"}, "within a year"),
             ({"action": "pause", "until": "tomorrow"}, "year-month-day"),

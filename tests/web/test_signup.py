@@ -107,7 +107,10 @@ class TestForms:
         assert [re.search('name="(\\w+)"', box)[1] for box in checked] == ["language"]
 
     def test_in_the_language_of_the_browser(self, client):
-        for header, language in [("de-AT,de;q=0.9,en;q=0.5", "de"), ("fr, en;q=0.4, de;q=0.6", "de"), ("fr", "en")]:
+        for header, language in [
+            *(("de-AT,de;q=0.9,en;q=0.5", "de"), ("fr-CA, en;q=0.4", "fr"), ("es-419", "es")),
+            *(("it, en;q=0.4, de;q=0.6", "de"), ("it", "en")),
+        ]:
             page = client.get("/subscribe", headers={"Accept-Language": header})
             assert f'<html lang="{language}">' in page.text
             assert page.headers["content-language"] == language
@@ -139,7 +142,7 @@ BAD = [
     ({"purposes": ["digest\r\n"]}, "purposes", "control character"),
     ({"topics": ["chess"]}, "topics", "does not exist"),
     ({"topics": ["running\x00"]}, "topics", "control character"),
-    ({"language": "fr"}, "language", "one of the languages"),
+    ({"language": "it"}, "language", "one of the languages"),
     ({"page": "https://fjell.no/\r\nX-Y: z"}, "page", "control character"),
     ({"form": "hub\r\n"}, "form", "control character"),
     ({"language": "en\n"}, "language", "control character"),
