@@ -28,6 +28,7 @@ class Hint(StrEnum):
     PLAN_CAMPAIGN = "workers.plan_campaign"
     PULL_CONTENT = "workers.pull_content"
     SWEEP = "workers.sweep"
+    SEAL = "workers.seal"
 
 
 class TaskQueue(Protocol):

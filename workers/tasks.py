@@ -13,8 +13,9 @@ from celery import Task, signals
 from sqlalchemy.exc import OperationalError
 
 from service.domain.words import Lane
+from service.errors import ServiceError
 from service.ports import Hint
-from service.usecases import campaigning, digesting, dispatching, pulling, subscribing
+from service.usecases import campaigning, digesting, dispatching, holding_back, pulling, sealing, subscribing
 from workers.app import app, container
 from workers.sending import Senders, recover
 
@@ -62,6 +63,8 @@ def sweep(task: Task) -> None:
     with container().transaction() as tx:
         subscribing.expire_signups(tx)
     with container().transaction() as tx:
+        holding_back.release_calmed(tx, container().ceilings)
+    with container().transaction() as tx:
         swept = dispatching.sweep(tx)
     if swept.finished or swept.released or swept.unplanned or swept.cancelled:
         log.info("swept", finished=swept.finished, released=swept.released, unplanned=swept.unplanned)
@@ -80,12 +83,23 @@ def plan_campaign(task: Task, campaign_id: int) -> None:
 def process_signups(task: Task) -> None:
     lifetime = timedelta(hours=container().settings.confirmation_hours)
     with container().transaction() as tx:
-        subscribing.process_signups(tx, lifetime)
+        subscribing.process_signups(tx, container().keys.ledger, lifetime, ceilings=container().ceilings)
 
 
 @hinted(Hint.PULL_CONTENT)
 def pull_content(task: Task) -> None:
     pulling.pull_sources(container().transaction, container().fetcher)
+
+
+@hinted(Hint.SEAL)
+def seal(task: Task) -> None:
+    """Nobody is there to be refused: what does not fit is an error in the log, again at every round."""
+    house = container()
+    try:
+        if sealing.seal_new(house.transaction, house.keys.ledger, house.checkpoint_file):
+            house.queue.hint(Hint.SEAL, Lane.INBOUND)
+    except (ServiceError, OSError) as error:
+        log.error("not_sealed", error=str(error))  # noqa: TRY400
 
 
 def look_around(sender: Any, **_: object) -> None:

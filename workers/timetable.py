@@ -7,17 +7,21 @@ from service.ports import Hint
 
 SWEEP_SECONDS = 5.0
 """How late work can be that no hint led to."""
+SEAL_SECONDS = 60.0
+"""The ledger's window: what is younger than this may not be under a checkpoint yet (docs/consent.md)."""
 
 
 def timetable(content_pull_minutes: int) -> dict[str, dict[str, Any]]:
     """What is late by one round is said again, so nothing piles up in Redis while a worker is away.
 
-    Two lanes sweep, for the one may wait for a slow feed and the other for a slow relay.
+    Two lanes sweep and seal, for the one may wait for a slow feed and the other for a slow relay.
     """
     pull_seconds = content_pull_minutes * 60.0
     return {
         "sweep": _entry(Hint.SWEEP, SWEEP_SECONDS, Lane.INBOUND),
         "sweep-too": _entry(Hint.SWEEP, SWEEP_SECONDS, Lane.INTERACTIVE),
+        "seal": _entry(Hint.SEAL, SEAL_SECONDS, Lane.INBOUND),
+        "seal-too": _entry(Hint.SEAL, SEAL_SECONDS, Lane.INTERACTIVE),
         "pull": _entry(Hint.PULL_CONTENT, pull_seconds, Lane.INBOUND),
     }
 

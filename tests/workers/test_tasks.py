@@ -58,6 +58,8 @@ def test_the_timetable_sweeps_every_five_seconds_on_two_lanes_and_nothing_piles_
     assert {(entry["task"], entry["options"]["queue"], entry["schedule"]) for entry in entries.values()} == {
         (Hint.SWEEP, Lane.INBOUND, SWEEP_SECONDS),
         (Hint.SWEEP, Lane.INTERACTIVE, SWEEP_SECONDS),
+        (Hint.SEAL, Lane.INBOUND, 60),
+        (Hint.SEAL, Lane.INTERACTIVE, 60),
         (Hint.PULL_CONTENT, Lane.INBOUND, 900),
     }
     assert SWEEP_SECONDS == 5
@@ -119,6 +121,17 @@ def processes(container: Container) -> list[tuple[str, bool]]:
 def test_a_hint_with_nothing_to_do_does_nothing(wired: Container, hint: Hint) -> None:
     run(hint, Lane.INTERACTIVE)
     assert processes(wired) == [("interactive", False)]
+
+
+def test_sealing_says_in_the_log_why_it_did_not(wired: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database whose checkpoint file knows more is not sealed, and the worker goes on."""
+    run(Hint.SEAL, Lane.INBOUND)
+    wired.checkpoint_file.append("not a checkpoint")
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(workers_tasks.log, "error", lambda event, **values: said.append({"event": event, **values}))
+    run(Hint.SEAL, Lane.INBOUND)
+    assert [entry["event"] for entry in said] == ["not_sealed"]
+    assert "cannot be read" in said[0]["error"]
 
 
 def test_a_hint_for_a_campaign_that_is_not_there_is_an_error_in_the_log_only(wired: Container) -> None:

@@ -1,0 +1,263 @@
+"""Sealing the ledger: signed checkpoints over all events, in the database and in a file that it cannot reach.
+
+A checkpoint is committed first and appended to the file after that. What a crash leaves between the two is appended by
+whoever comes next: the newest row in the database is at most one line ahead of the file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.domain import checkpoints
+from service.domain.checkpoints import Checkpoint, Restored, Tree
+from service.domain.ledger import LedgerKeys, spell_time
+from service.domain.merkle import Frontier, inclusion_path, leaf
+from service.errors import Kind, ServiceError
+from service.store import audit, seals
+from service.store.append_only import AppendOnlyFile
+from service.store.claims import keep_for_certain
+from service.store.transaction import Transaction, TransactionFactory
+
+TURN = 5
+"""Sets of events that a worker seals before it looks at other work; each takes well under a second."""
+
+
+class Standing(StrEnum):
+    """How the database and the file of its checkpoints stand to each other."""
+
+    CURRENT = "current"
+    FILE_BEHIND = "file_behind"
+    """What is missing can be appended: a crash came between commit and file, or an older copy of the file was used."""
+    FILE_LOST = "file_lost"
+    FILE_SPOILT = "file_spoilt"
+    DATABASE_BEHIND = "database_behind"
+    """A backup was put back, or somebody removed the newest events and checkpoints, or it is another database."""
+
+
+WHAT_TO_DO = {
+    Standing.FILE_LOST: (
+        "The database has checkpoints but their file is missing or empty; nothing was sealed. Look whether ledger_dir "
+        "is the right directory, or put the file back from its backup. If it is lost for good: `milepost consent "
+        "restored --reason …` makes it again from the database and says so in it."
+    ),
+    Standing.FILE_SPOILT: (
+        "The newest line of the checkpoint file cannot be read; nothing was sealed. `milepost consent verify` says "
+        "more; put the file back from its backup."
+    ),
+    Standing.DATABASE_BEHIND: (
+        "The database is older than the file of its checkpoints: events that were sealed are not in it. Nothing was "
+        "sealed. After a backup was put back on purpose: `milepost consent restored --reason …`. Otherwise somebody "
+        "removed the newest events: `milepost consent verify` names them."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Where an event stands in the tree, and what proves it without any other reader's record."""
+
+    position: int
+    size: int
+    path: list[bytes]
+    line: str
+    """The signed checkpoint whose root the path leads to."""
+
+
+def compare(tx: Transaction, file: AppendOnlyFile) -> Standing:
+    last = file.last()  # before the database is asked: a line is in it before it is in the file
+    newest = seals.find_newest(tx)
+    if last is None:
+        if newest is None:
+            return Standing.CURRENT
+        return Standing.FILE_BEHIND if newest.number == 1 else Standing.FILE_LOST
+    try:
+        text, _ = checkpoints.read_line(last)
+        number = checkpoints.read_checkpoint(text).number
+    except ValueError:
+        return Standing.FILE_SPOILT
+    stored = seals.find_checkpoint(tx, number)
+    if newest is None or stored is None or stored.line != text:
+        return Standing.DATABASE_BEHIND
+    return Standing.CURRENT if newest.number == number else Standing.FILE_BEHIND
+
+
+def is_behind(tx: Transaction, file: AppendOnlyFile) -> bool:
+    """Whether the database lacks what its checkpoint file knows: nobody may be served from it."""
+    return compare(tx, file) is Standing.DATABASE_BEHIND
+
+
+def seal_new(transaction: TransactionFactory, ledger: LedgerKeys, file: AppendOnlyFile, *, at_most: int = TURN) -> bool:
+    """Seal what is not sealed yet, a set and a checkpoint at a time. Returns whether there may be more.
+
+    Raises ServiceError as `seal` does, and OSError when the file cannot be written.
+    """
+    for _ in range(at_most):
+        with transaction() as tx:
+            number = seal(tx, ledger, file)
+        if number is None:
+            return False
+        with transaction() as tx:
+            publish(tx, ledger, file)
+    return True
+
+
+def seal(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int | None:
+    """Put up to LARGEST_SET new events under a new checkpoint. `publish` after the commit.
+
+    None: there are none, or somebody else is sealing them. Raises ServiceError (CONFLICT) when database and file do
+    not fit: a checkpoint would hide it.
+    """
+    if not seals.lock_sealing(tx):
+        return None
+    standing = compare(tx, file)
+    if standing in WHAT_TO_DO:
+        raise ServiceError(Kind.CONFLICT, f"ledger_{standing}", WHAT_TO_DO[standing])
+    if standing is Standing.FILE_BEHIND:
+        publish(tx, ledger, file)
+    newest = seals.find_newest(tx)
+    before = newest.tree if newest else Frontier()
+    placed = seals.place_new(tx, before.size)
+    if not placed:
+        return None
+    keep_for_certain(tx)
+    number = newest.number + 1 if newest else 1
+    tree = before.grown(leaf(event.hash) for event in placed)
+    members = checkpoints.spell_members([event.member for event in placed])
+    known = checkpoints.read_checkpoint(newest.line).wordings if newest else {}
+    line = checkpoints.sign_checkpoint(
+        ledger,
+        newest.line if newest else None,
+        number,
+        Tree(tree.size, tree.root(), spell_time(tx.now)),
+        members,
+        seals.find_new_wordings(tx, known),
+    )
+    seals.add_checkpoint(tx, number, tree, line, members)
+    return number
+
+
+def publish(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int:
+    """Append to the file the committed checkpoints that are not in it. Returns how many.
+
+    Raises ServiceError (CONFLICT) for one that does not follow from the file or that nobody here signed, and OSError.
+    """
+    with file.locked() as held:
+        before = checkpoints.read_line(held.last)[0] if held.last is not None else None
+        number = checkpoints.read_checkpoint(before).number if before is not None else 0
+        appended = 0
+        for stored in seals.list_after(tx, number):
+            if not _follows(ledger, before, stored):
+                raise ServiceError(
+                    Kind.CONFLICT,
+                    "checkpoint_changed",
+                    f"Checkpoint {stored.number} in the database was not signed here or does not follow from the file; "
+                    "it was not appended, and nothing is sealed until this is cleared up. `milepost consent verify` "
+                    "says more.",
+                )
+            held.append(checkpoints.file_line(stored.line, stored.members))
+            before = stored.line
+            appended += 1
+    return appended
+
+
+def _follows(ledger: LedgerKeys, before: str | None, stored: seals.Stored) -> bool:
+    if not checkpoints.is_by(ledger.public_key, stored.line):
+        return False
+    checkpoint = checkpoints.read_checkpoint(stored.line)
+    previous = checkpoints.digest(before) if before is not None else checkpoints.BEGINNING
+    return (
+        checkpoint.number == stored.number
+        and checkpoint.previous == previous
+        and checkpoint.members == checkpoints.digest(stored.members)
+    )
+
+
+def find_inclusion(tx: Transaction, event_ids: Sequence[int]) -> dict[int, Inclusion]:
+    """Event id → what proves that it is in the tree. Events that are not sealed yet are left out."""
+    found = {}
+    for growth in seals.list_growths(tx, event_ids):
+        leaves = [leaf(hash_) for hash_ in growth.hashes]
+        size = growth.before.size + len(leaves)
+        for event_id, position in growth.positions.items():
+            path = inclusion_path(growth.before, leaves, position)
+            found[event_id] = Inclusion(position, size, path, growth.line)
+    return found
+
+
+def record_restored(
+    tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile, *, reason: str, operator: str
+) -> Checkpoint:
+    """Sign that a backup was put back on purpose, and let the tree go on from there.
+
+    The file is told before the commit: if that fails, the same can be recorded again. Raises ServiceError (CONFLICT)
+    when there is nothing of the kind to record, or the database is no earlier state of what the file knows; (INVALID)
+    without a reason.
+    """
+    if not seals.lock_sealing(tx):
+        raise ServiceError(
+            Kind.CONFLICT, "sealing_now", "A worker is sealing this moment; nothing was recorded. Try again."
+        )
+    standing = compare(tx, file)
+    newest = seals.find_newest(tx)
+    if standing is Standing.FILE_LOST:
+        publish(tx, ledger, file)
+        ahead = None
+    elif standing is Standing.DATABASE_BEHIND:
+        ahead = _newest_in(file)
+        if not checkpoints.is_by(ledger.public_key, ahead.text) or (newest and not _is_in(file, newest.line)):
+            raise ServiceError(
+                Kind.CONFLICT,
+                "not_an_earlier_state",
+                "This database is no earlier state of the ledger that the file knows; nothing was recorded. Look "
+                "whether database, secret key and ledger_dir belong together.",
+            )
+    else:
+        raise ServiceError(
+            Kind.CONFLICT,
+            "nothing_restored",
+            WHAT_TO_DO.get(standing)
+            or "Database and checkpoint file fit together: nothing was put back, and nothing was recorded.",
+        )
+    to_number = newest.number if newest else 0
+    checkpoint = _sign_restored(
+        ledger,
+        newest,
+        ahead.text if ahead else (newest.line if newest else None),
+        ahead.number + 1 if ahead else to_number + 1,
+        spell_time(tx.now),
+        Restored(ahead.number if ahead else 0, ahead.size if ahead else 0, to_number, reason.strip(), operator),
+    )
+    keep_for_certain(tx)
+    seals.add_checkpoint(tx, checkpoint.number, newest.tree if newest else Frontier(), checkpoint.text, "")
+    audit.note(
+        tx,
+        actor=operator,
+        act="ledger_restored",
+        reason=reason,
+        checkpoint=checkpoint.number,
+        from_size=ahead.size if ahead else 0,
+        to_size=checkpoint.size,
+    )
+    file.append(checkpoints.file_line(checkpoint.text, ""))
+    return checkpoint
+
+
+def _sign_restored(
+    ledger: LedgerKeys, newest: seals.Stored | None, previous: str | None, number: int, at: str, restored: Restored
+) -> Checkpoint:
+    tree = newest.tree if newest else Frontier()
+    wordings = checkpoints.read_checkpoint(newest.line).wordings if newest else {}
+    return checkpoints.read_checkpoint(
+        checkpoints.sign_restored(ledger, previous, number, Tree(tree.size, tree.root(), at), wordings, restored)
+    )
+
+
+def _newest_in(file: AppendOnlyFile) -> Checkpoint:
+    last = file.last()
+    assert last is not None
+    return checkpoints.read_checkpoint(checkpoints.read_line(last)[0])
+
+
+def _is_in(file: AppendOnlyFile, text: str) -> bool:
+    """Asked only after a restore, so reading the whole file is no matter."""
+    return any(checkpoints.read_line(line)[0] == text for line in file.lines())
