@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -11,7 +12,10 @@ from service import telemetry
 from service.content.fetch import Fetcher
 from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
+from service.domain.oddities import read_domains
+from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
+from service.errors import ConfigurationError
 from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
 from service.settings import Settings
@@ -43,6 +47,9 @@ class Container:
     circumstances: Circumstances
     writer: Writer
     fetcher: Fetcher
+    ceilings: Ceilings
+    disposable_domains: frozenset[str]
+    """A-labels for which nobody can sign up, by the operator's own list (E-10)."""
     checkpoint_file: AppendOnlyFile
     erasure_log: AppendOnlyFile
 
@@ -68,9 +75,22 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         circumstances=_circumstances(settings),
         writer=Writer(publisher, keys),
         fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
+        ceilings=Ceilings(settings.signup_domain_per_hour, settings.signup_form_per_hour),
+        disposable_domains=_disposable_domains(settings.disposable_domains_file),
         checkpoint_file=AppendOnlyFile(ledger_dir / "checkpoints.jsonl"),
         erasure_log=AppendOnlyFile(ledger_dir / "erasures.jsonl"),
     )
+
+
+def _disposable_domains(file: Path | None) -> frozenset[str]:
+    if file is None:
+        return frozenset()
+    try:
+        return read_domains(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"MILEPOST_DISPOSABLE_DOMAINS_FILE names {file}, which cannot be used: {error}. Nothing was started."
+        ) from None
 
 
 def _publisher(settings: Settings) -> Publisher:

@@ -131,6 +131,20 @@ class Settings(BaseModel):
         description="Sign-ups an hour from one IPv4 address or IPv6 /64; 4 times as many a day, 10 times as many "
         "an hour from its /24 or /48 (E-05).",
     )
+    signup_domain_per_hour: int = Field(
+        30,
+        ge=1,
+        description="Mailboxes of one domain for which sign-ups in an hour are let through without a question; more, "
+        "and 10 times the usual, are held (`milepost signups held`, E-05).",
+    )
+    signup_form_per_hour: int = Field(
+        1000, ge=1, description="Sign-ups an hour by one form, from anywhere; more are held (E-05)."
+    )
+    disposable_domains_file: Path | None = Field(
+        None,
+        description="A list of domains, one a line, for which nobody can sign up: throw-away mailboxes, if you want "
+        "none. Default: none is refused (E-10).",
+    )
     confirmation_hours: int = Field(72, ge=1, le=168, description="How long a confirmation link works (E-07).")
 
     content_hosts: Several = Field(

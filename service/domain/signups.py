@@ -18,6 +18,10 @@ LIFTABLE = frozenset({SuppressionReason.PERMANENT_BOUNCE})
 """A person who signs up anew may show that the mailbox works again (C-16)."""
 
 
+MAILED = frozenset({SignupState.ASKED, SignupState.ALREADY_ACTIVE})
+"""The states that cause a mail."""
+
+
 class Freshness(StrEnum):
     FRESH = "fresh"
     MISSING = "missing"
