@@ -1,8 +1,9 @@
 """Deliveries: one row per recipient, planned in one statement, found again by their state."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from service.domain.deliveries import BUSY_FOR, LEASE, PRESUMED_DEAD
 from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose
@@ -31,6 +32,14 @@ def add_interactive(
         signup_id=signup_id,
         address_change_id=address_change_id,
     )
+
+
+def count_since(tx: Transaction, subscriber_id: int, kind: MailKind, since: datetime) -> int:
+    """Mails of this kind to this subscriber, planned after `since`."""
+    counted = select(func.count()).where(
+        Delivery.subscriber_id == subscriber_id, Delivery.kind == kind, Delivery.created_at > since
+    )
+    return tx.session.scalar(counted) or 0
 
 
 def add_test(tx: Transaction, campaign: Campaign, revision: Revision, *, address: str, language: Language) -> int:

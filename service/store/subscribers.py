@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from service.domain.words import Language
-from service.store.schema import Subscriber, SubscriberTopic, Subscription, Topic
+from service.domain.words import Language, Rhythm
+from service.store.schema import List, Subscriber, SubscriberTopic, Subscription, Topic
 from service.store.transaction import Transaction
 
 
@@ -70,6 +70,12 @@ def list_subscriptions(tx: Transaction, subscriber_id: int) -> list[Subscription
     )
 
 
+def find_a_list(tx: Transaction, subscriber_id: int) -> int | None:
+    """A list that this reader has had to do with, else any: a mail about the reader's own data names one."""
+    own = select(Subscription.list_id).where(Subscription.subscriber_id == subscriber_id)
+    return tx.session.scalar(select(List.id).order_by(List.id.in_(own).desc(), List.id).limit(1))
+
+
 def list_topic_ids(tx: Transaction, subscriber_id: int) -> frozenset[int]:
     return frozenset(
         tx.session.scalars(select(SubscriberTopic.topic_id).where(SubscriberTopic.subscriber_id == subscriber_id))
@@ -100,6 +106,23 @@ def set_language(tx: Transaction, subscriber_id: int, language: Language) -> Non
 
 def set_first_name(tx: Transaction, subscriber_id: int, first_name: str) -> None:
     tx.session.execute(update(Subscriber).where(Subscriber.id == subscriber_id).values(first_name=first_name))
+
+
+def set_rhythm(tx: Transaction, subscriber_id: int, rhythm: Rhythm) -> None:
+    tx.session.execute(update(Subscriber).where(Subscriber.id == subscriber_id).values(rhythm=rhythm))
+
+
+def set_local_hour(tx: Transaction, subscriber_id: int, hour: int | None, time_zone: str | None) -> None:
+    """When digests are to arrive; an hour of None is as soon as they are ready."""
+    tx.session.execute(
+        update(Subscriber).where(Subscriber.id == subscriber_id).values(local_hour=hour, time_zone=time_zone)
+    )
+
+
+def knows_time_zone(tx: Transaction, name: str) -> bool:
+    """Whether the server that reckons with time zones has one of this name."""
+    known = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name)")
+    return bool(tx.session.scalar(known, {"name": name}))
 
 
 def set_pause(tx: Transaction, subscriber_id: int, until: datetime | None) -> None:

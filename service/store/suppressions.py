@@ -32,6 +32,12 @@ def list_reasons(tx: Transaction, address_hmac: bytes, list_id: int) -> frozense
     )
 
 
+def is_suppressed(tx: Transaction, address_hmac: bytes) -> bool:
+    """Whether any order forbids mail to this address, for whatever list."""
+    order = select(Suppression.id).where(Suppression.address_hmac == address_hmac, Suppression.lifted_at.is_(None))
+    return tx.session.scalar(order.limit(1)) is not None
+
+
 def lift(tx: Transaction, address_hmac: bytes, reason: SuppressionReason) -> None:
     """End every order of this reason for the address."""
     tx.session.execute(

@@ -1,4 +1,4 @@
-"""The control page: topics, language and pause, by a link that is in every mail and so may have been forwarded."""
+"""The control page: topics, rhythm, hour, language and pause, by a link that is in every mail and may be forwarded."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,11 +7,13 @@ from datetime import datetime
 from service.domain.addresses import mask_address
 from service.domain.subscriptions import LONGEST_PAUSE, NotOurs
 from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
-from service.domain.words import Language, Purpose, SubscriptionState
+from service.domain.words import Language, Purpose, Rhythm, SubscriptionState
 from service.errors import Kind, ServiceError
 from service.store import lists, subscribers
 from service.store.schema import List, Subscriber
 from service.store.transaction import Transaction
+
+LAST_HOUR = 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ class ControlList:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """When digests are to arrive."""
+
+    hour: int | None
+    """0 to 23; None: as soon as they are ready."""
+    time_zone: str | None
+    """An IANA name; None: UTC."""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """Nothing here tells who the reader is: no name, only a masked address (design §7)."""
 
@@ -47,6 +59,8 @@ class Control:
     language: Language
     paused_until: datetime | None
     """None when no pause is in force."""
+    rhythm: Rhythm
+    arrival: Arrival
     lists: tuple[ControlList, ...]
     """Empty: nothing is subscribed to."""
 
@@ -64,10 +78,14 @@ def change_preferences(
     *,
     language: Language | None = None,
     topics: Collection[str] | None = None,
+    rhythm: Rhythm | None = None,
+    arrival: Arrival | None = None,
 ) -> Control | NotOurs:
-    """Set language and topics (slugs, over all lists that the reader gets mail from); None leaves one as it is.
+    """Set language, topics (slugs, over all lists that the reader gets mail from), rhythm and hour; None leaves one as
+    it is.
 
-    Raises ServiceError (INVALID, field `topics`) for an unknown topic, and when no topic of a list would be left.
+    Raises ServiceError (INVALID): field `topics` for an unknown topic, and when no topic of a list would be left; field
+    `hour` or `time_zone` for what no clock shows.
     """
     subscriber = _open(tx, keys, token_text)
     if subscriber is None:
@@ -75,6 +93,10 @@ def change_preferences(
     before = _control(tx, keys, subscriber)
     if topics is not None:
         _replace_topics(tx, subscriber, before, frozenset(topics))
+    if arrival is not None:
+        _set_arrival(tx, subscriber.id, arrival)
+    if rhythm is not None:
+        subscribers.set_rhythm(tx, subscriber.id, rhythm)
     if language is not None:
         subscribers.set_language(tx, subscriber.id, language)
     return _again(tx, keys, subscriber)
@@ -114,6 +136,18 @@ def _replace_topics(tx: Transaction, subscriber: Subscriber, before: Control, sl
         subscribers.replace_topics(tx, subscriber.id, a_list.id, chosen)
 
 
+def _set_arrival(tx: Transaction, subscriber_id: int, arrival: Arrival) -> None:
+    if arrival.hour is not None and not 0 <= arrival.hour <= LAST_HOUR:
+        raise ServiceError(
+            Kind.INVALID, "hour_unknown", "An hour is a number from 0 to 23; nothing was changed.", field="hour"
+        )
+    if arrival.time_zone is not None and not subscribers.knows_time_zone(tx, arrival.time_zone):
+        raise ServiceError(
+            Kind.INVALID, "time_zone_unknown", "There is no such time zone; nothing was changed.", field="time_zone"
+        )
+    subscribers.set_local_hour(tx, subscriber_id, arrival.hour, arrival.time_zone)
+
+
 def _open(tx: Transaction, keys: Keys, token_text: str) -> Subscriber | None:
     token = keys.open(TokenKind.CONTROL, token_text)
     return subscribers.find_subscriber(tx, token.first) if token else None
@@ -134,6 +168,8 @@ def _control(tx: Transaction, keys: Keys, subscriber: Subscriber) -> Control:
         masked_address=mask_address(subscriber.address),
         language=subscriber.language,
         paused_until=paused if paused and paused > tx.now else None,
+        rhythm=subscriber.rhythm,
+        arrival=Arrival(subscriber.local_hour, subscriber.time_zone),
         lists=tuple(
             _control_list(tx, keys, subscriber, a_list, active[a_list.id], chosen)
             for a_list in lists.list_lists(tx)

@@ -6,7 +6,7 @@ from service.domain.evidence import Evidence
 from service.domain.ledger import LedgerKeys
 from service.domain.subscriptions import NotOurs, may_undo
 from service.domain.tokens import Keys, Token, TokenKind, purpose_from_flag
-from service.domain.words import Channel, ConsentState, Language, Purpose, SubscriptionState
+from service.domain.words import Channel, ConsentState, Language, Purpose, Rhythm, SubscriptionState
 from service.store import consent, subscribers
 from service.store.consent import NewEvent
 from service.store.schema import ConsentEvent, Subscription
@@ -32,6 +32,10 @@ class UnsubscribeAsked:
     """Those of the link that are in force; empty: already unsubscribed."""
     others: bool
     """Whether something else is in force that "everything" would end too (A-27)."""
+    control_token: str
+    """Where the same reader finds fewer mails instead."""
+    less_often: bool
+    """Whether a monthly rhythm would be fewer mails than now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,13 @@ def get_unsubscribe(tx: Transaction, keys: Keys, token_text: str) -> Unsubscribe
     if subscriber is None:
         return NobodyLeft()
     meant, others = _split(tx, token)
-    return UnsubscribeAsked(subscriber.language, tuple(s.purpose for s in meant), bool(others))
+    return UnsubscribeAsked(
+        subscriber.language,
+        tuple(s.purpose for s in meant),
+        bool(others),
+        control_token=keys.seal(Token(TokenKind.CONTROL, subscriber.id)),
+        less_often=subscriber.rhythm is not Rhythm.MONTHLY and any(s.purpose is Purpose.DIGEST for s in meant),
+    )
 
 
 def unsubscribe(

@@ -6,11 +6,11 @@ import pytest
 
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Token, TokenKind
-from service.domain.words import Channel, Language, Purpose
+from service.domain.words import Channel, Language, Purpose, Rhythm
 from service.errors import ServiceError
 from service.store import lists, subscribers
 from service.usecases import preferences, unsubscribing
-from service.usecases.preferences import Control
+from service.usecases.preferences import Arrival, Control
 from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, a_reader
 
 
@@ -47,7 +47,8 @@ def test_shows_topics_language_and_the_way_out(tx, reader):
     assert [entry.purpose for entry in control.lists[0].purposes] == [Purpose.DIGEST, Purpose.OFFERS]
     for entry in control.lists[0].purposes:
         asked = unsubscribing.get_unsubscribe(tx, KEYS, entry.unsubscribe_token)
-        assert asked == unsubscribing.UnsubscribeAsked(Language.EN, (entry.purpose,), others=True)
+        assert isinstance(asked, unsubscribing.UnsubscribeAsked)
+        assert (asked.language, asked.purposes, asked.others) == (Language.EN, (entry.purpose,), True)
 
 
 def test_topics_and_language_change_together(tx, reader):
@@ -98,6 +99,44 @@ def test_topics_of_other_lists_stay(tx, reader):
     subscribers.replace_topics(tx, reader, club, [topic])
     preferences.change_preferences(tx, KEYS, control_token(reader), topics=["gear"])
     assert topic in subscribers.list_topic_ids(tx, reader)
+
+
+def test_rhythm_and_hour(tx, reader):
+    before = get(tx, reader)
+    assert (before.rhythm, before.arrival) == (Rhythm.DAILY, Arrival(None, None))
+    for arrival in (Arrival(7, "Europe/Oslo"), Arrival(0, None), Arrival(None, None)):
+        control = preferences.change_preferences(tx, KEYS, control_token(reader), rhythm=Rhythm.WEEKLY, arrival=arrival)
+        assert isinstance(control, Control)
+        assert (control.rhythm, control.arrival) == (Rhythm.WEEKLY, arrival)
+    assert chosen(control) == chosen(before)
+
+
+@pytest.mark.parametrize(
+    ("arrival", "field"),
+    [
+        (Arrival(24, None), "hour"),
+        (Arrival(-1, None), "hour"),
+        (Arrival(7, "Mars/Olympus"), "time_zone"),
+        (Arrival(7, "CET-1CEST"), "time_zone"),  # PostgreSQL would reckon with it; no clock has that name
+        (Arrival(7, "'; --"), "time_zone"),
+    ],
+)
+def test_times_that_no_clock_shows(tx, reader, arrival, field):
+    with pytest.raises(ServiceError) as refused:
+        preferences.change_preferences(tx, KEYS, control_token(reader), arrival=arrival)
+    assert (refused.value.code, refused.value.field) == (f"{field}_unknown", field)
+    assert get(tx, reader).arrival == Arrival(None, None)
+
+
+def test_the_way_out_offers_less_before_it_ends(tx, reader):
+    """Only what would be less: who gets a mail a month is offered no mail a month."""
+    digest, offers = get(tx, reader).lists[0].purposes
+    assert unsubscribing.get_unsubscribe(tx, KEYS, digest.unsubscribe_token).less_often
+    assert not unsubscribing.get_unsubscribe(tx, KEYS, offers.unsubscribe_token).less_often
+    preferences.change_preferences(tx, KEYS, control_token(reader), rhythm=Rhythm.MONTHLY)
+    asked = unsubscribing.get_unsubscribe(tx, KEYS, digest.unsubscribe_token)
+    assert not asked.less_often
+    assert asked.control_token == control_token(reader)
 
 
 def test_pause_and_resume(tx, reader, clock):

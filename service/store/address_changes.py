@@ -1,0 +1,105 @@
+"""Changes of address that wait for the new address to confirm them (D-14)."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, text, update
+
+from service.domain.addresses import Address
+from service.domain.private_access import DAY
+from service.store.schema import AddressChange, Delivery, Subscriber
+from service.store.transaction import Transaction
+
+
+def add_change(
+    tx: Transaction,
+    subscriber_id: int,
+    address: Address,
+    *,
+    address_hmac: bytes,
+    abuse_hmac: bytes,
+    expires_at: datetime,
+) -> int:
+    """Wait for this address; what the subscriber asked for before is over. Returns the change's id."""
+    tx.session.execute(
+        update(AddressChange)
+        .where(AddressChange.subscriber_id == subscriber_id, AddressChange.expires_at > tx.now)
+        .values(expires_at=tx.now)
+    )
+    change = AddressChange(
+        subscriber_id=subscriber_id,
+        address=address.address,
+        dedupe_key=address.dedupe_key,
+        address_hmac=address_hmac,
+        abuse_hmac=abuse_hmac,
+        created_at=tx.now,
+        expires_at=expires_at,
+    )
+    tx.session.add(change)
+    tx.session.flush()
+    return change.id
+
+
+def count_of_subscriber(tx: Transaction, subscriber_id: int) -> int:
+    """Changes asked for within a day."""
+    return (
+        tx.session.scalar(
+            select(func.count())
+            .select_from(AddressChange)
+            .where(AddressChange.subscriber_id == subscriber_id, AddressChange.created_at > tx.now - DAY)
+        )
+        or 0
+    )
+
+
+def count_of_address(tx: Transaction, abuse_hmac: bytes) -> tuple[int, int]:
+    """How many questions went to this mailbox for changes that are still known: within a day, and in all."""
+    row = tx.session.execute(
+        select(func.count().filter(AddressChange.created_at > tx.now - DAY), func.count()).where(
+            AddressChange.abuse_hmac == abuse_hmac
+        )
+    ).one()
+    return row[0], row[1]
+
+
+def find_change(tx: Transaction, change_id: int) -> AddressChange | None:
+    return tx.session.get(AddressChange, change_id, populate_existing=True)
+
+
+def lock_change(tx: Transaction, change_id: int) -> AddressChange | None:
+    return tx.session.scalar(
+        select(AddressChange)
+        .where(AddressChange.id == change_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def find_delivery(tx: Transaction, change_id: int) -> int | None:
+    """The mail that asked about this change."""
+    return tx.session.scalar(select(Delivery.id).where(Delivery.address_change_id == change_id).limit(1))
+
+
+def move_subscriber(
+    tx: Transaction, subscriber_id: int, change: AddressChange, *, address_hmac: bytes, address_version: int
+) -> None:
+    """The subscriber is known by the new address from now on, and the change is done."""
+    tx.session.execute(
+        update(Subscriber)
+        .where(Subscriber.id == subscriber_id)
+        .values(
+            address=change.address,
+            dedupe_key=change.dedupe_key,
+            address_hmac=address_hmac,
+            address_version=address_version,
+            address_changed_at=tx.now,
+        )
+    )
+    tx.session.execute(delete(AddressChange).where(AddressChange.subscriber_id == subscriber_id))
+
+
+def close_signups(tx: Transaction, subscriber_id: int) -> None:
+    """Whoever still reads the old mailbox can confirm nothing for the new one."""
+    tx.session.execute(
+        text("UPDATE signups SET state = 'expired' WHERE subscriber_id = :id AND state = 'asked'"),
+        {"id": subscriber_id},
+    )
