@@ -20,7 +20,15 @@ from service.store.schema.content import Article, ArticleTopic, Source
 from service.store.schema.deliveries import Attempt, Delivery, WorkerProcess
 from service.store.schema.digests import Digest, Issue, MailedArticle, Run
 from service.store.schema.operators import ApiToken, AuditEntry, IdempotentRequest
-from service.store.schema.privacy import AddressChange, Erasure, Import, ImportRow, PrivacyRequest
+from service.store.schema.privacy import (
+    AddressChange,
+    AddressKeyVersion,
+    Erasure,
+    Import,
+    ImportRow,
+    PrivacyRequest,
+    RetentionRun,
+)
 from service.store.schema.subscribers import (
     List,
     Subscriber,
@@ -32,6 +40,7 @@ from service.store.schema.subscribers import (
 
 __all__ = [
     "AddressChange",
+    "AddressKeyVersion",
     "ApiToken",
     "Article",
     "ArticleTopic",
@@ -58,6 +67,7 @@ __all__ = [
     "MailedArticle",
     "Notice",
     "PrivacyRequest",
+    "RetentionRun",
     "Revision",
     "Run",
     "Signup",

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, Uuid
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.outcomes import Phase
@@ -24,6 +24,11 @@ class Delivery(Base):
         Index("ix_deliveries_sending", "lease_until", postgresql_where="status = 'sending'"),
         Index("ix_deliveries_campaign_id_status", "campaign_id", "status"),
         Index("ix_deliveries_subscriber_id_id", "subscriber_id", "id"),
+        # Few rows have these: an erasure finds them, and a change that goes away lets go of its mail.
+        Index("ix_deliveries_test_address", text("lower(test_address)"), postgresql_where="test_address IS NOT NULL"),
+        Index(
+            "ix_deliveries_address_change_id", "address_change_id", postgresql_where="address_change_id IS NOT NULL"
+        ),
     )
     id: Mapped[Key]
     lane: Mapped[Lane] = mapped_column(word(Lane))

@@ -1,6 +1,6 @@
 """What people asked for about their data, what was erased, changes of address, and imports with their evidence."""
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.words import ImportStatus, ImportVerdict, PrivacyRequestKind
@@ -29,9 +29,28 @@ class Erasure(Base):
     __tablename__ = "erasures"
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     """1, 2, 3 … as in the log."""
-    subscriber_id: Mapped[int] = mapped_column(BigInteger, unique=True)
+    subscriber_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    """NULL: the address was no subscriber's; it stood in a sign-up or an import."""
     erased_at: Mapped[At]
     line_sha256: Mapped[bytes]
+
+
+class RetentionRun(Base):
+    """When a rule of retention was last enforced, and what it found (D-19)."""
+
+    __tablename__ = "retention_runs"
+    rule: Mapped[str] = mapped_column(primary_key=True)
+    ran_at: Mapped[At]
+    affected: Mapped[Ref]
+    """Rows or persons, in that run."""
+
+
+class AddressKeyVersion(Base):
+    """The fingerprints of addresses were wrapped in a further key then. Without a row: version 1 (D-16)."""
+
+    __tablename__ = "address_key_versions"
+    version: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    since: Mapped[At]
 
 
 class AddressChange(Base):

@@ -56,7 +56,7 @@ VOCABULARIES = (
         ("rhythm",),
     ),
 )
-EVIDENCE = ("contexts", "form_snapshots", "mail_templates", "checkpoints", "audit_entries")
+EVIDENCE = ("contexts", "form_snapshots", "mail_templates", "checkpoints", "audit_entries", "address_key_versions")
 """Nobody changes these rows."""
 WORKED_ON = (
     "address_changes",
@@ -67,6 +67,7 @@ WORKED_ON = (
     "import_rows",
     "imports",
     "privacy_requests",
+    "retention_runs",
     "subject_keys",
 )
 
@@ -107,9 +108,20 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_contexts')),
     sa.UniqueConstraint('sha256', name=op.f('uq_contexts_sha256'))
     )
+    op.create_table('address_key_versions',
+    sa.Column('version', sa.SmallInteger(), autoincrement=False, nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('version', name=op.f('pk_address_key_versions'))
+    )
+    op.create_table('retention_runs',
+    sa.Column('rule', sa.Text(), nullable=False),
+    sa.Column('ran_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('affected', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('rule', name=op.f('pk_retention_runs'))
+    )
     op.create_table('erasures',
     sa.Column('number', sa.BigInteger(), autoincrement=False, nullable=False),
-    sa.Column('subscriber_id', sa.BigInteger(), nullable=False),
+    sa.Column('subscriber_id', sa.BigInteger(), nullable=True),
     sa.Column('erased_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('line_sha256', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('number', name=op.f('pk_erasures')),
@@ -249,6 +261,8 @@ def upgrade():
     op.drop_column('consent_events', 'page_url')
     op.add_column('deliveries', sa.Column('erased_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('deliveries', sa.Column('address_change_id', sa.BigInteger(), nullable=True))
+    op.create_index('ix_deliveries_address_change_id', 'deliveries', ['address_change_id'], unique=False, postgresql_where='address_change_id IS NOT NULL')
+    op.create_index('ix_deliveries_test_address', 'deliveries', [sa.literal_column('lower(test_address)')], unique=False, postgresql_where='test_address IS NOT NULL')
     op.create_foreign_key(op.f('fk_deliveries_address_change_id'), 'deliveries', 'address_changes', ['address_change_id'], ['id'], ondelete='SET NULL')
     op.add_column('signups', sa.Column('domain_hmac', sa.LargeBinary(), nullable=True))
     op.add_column('signups', sa.Column('entered', sa.Text(), nullable=True))
@@ -273,6 +287,8 @@ def upgrade():
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(WORKED_ON)} TO milepost_app")
     # A relay's words may quote an address: they are emptied with their age, and when their reader is erased.
     op.execute("GRANT UPDATE (text) ON attempts TO milepost_app")
+    # After a restore the numbers of whom the backup does not know must not be given to others.
+    op.execute("GRANT SELECT, UPDATE ON SEQUENCE subscribers_id_seq TO milepost_app")
     for table in EVIDENCE:
         op.execute(
             f"CREATE TRIGGER {table}_keep_rows BEFORE UPDATE OR DELETE ON {table} "
@@ -289,6 +305,8 @@ def downgrade():
         op.execute(f"DROP TRIGGER {table}_keep_rows ON {table}")
         op.execute(f"DROP TRIGGER {table}_keep_table ON {table}")
     op.execute("REVOKE UPDATE (text) ON attempts FROM milepost_app")
+    op.execute("REVOKE ALL ON SEQUENCE subscribers_id_seq FROM milepost_app")
+    op.drop_index("ix_deliveries_test_address", "deliveries")
     op.drop_constraint(op.f('ck_subscribers_hour_of_a_day'), 'subscribers', type_='check')
     op.drop_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', type_='check')
     op.create_check_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', "(subscriber_id IS NULL) = (test_address IS NOT NULL)")
@@ -306,7 +324,7 @@ def downgrade():
     for table in ("consent_events", "signups"):
         op.create_foreign_key(f"fk_{table}_subscriber_id", table, "subscribers", ["subscriber_id"], ["id"])
     for table in (*WORKED_ON[:2], "event_seals", "import_rows", "imports", "form_snapshots", "mail_templates", "subject_keys", "idempotent_requests",
-                  "privacy_requests", "erasures", "contexts", "checkpoints", "audit_entries"):
+                  "privacy_requests", "retention_runs", "address_key_versions", "erasures", "contexts", "checkpoints", "audit_entries"):
         op.drop_table(table)
     for table, column, name, before, _ in VOCABULARIES:
         _set_vocabulary(table, column, name, before)
