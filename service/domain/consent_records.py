@@ -1,0 +1,89 @@
+"""A consent record in the structure of ISO/IEC TS 27560: header, processing, parties, events. Data, not prose."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+SCHEMA = "ISO/IEC TS 27560:2023"
+_EVENT_TYPE = "explicit"
+"""Consent by an act of the person's own, as the standard calls it."""
+
+
+def make_record(
+    events: Sequence[Mapping[str, Any]],
+    decisive: Mapping[str, Any],
+    context: Mapping[str, Any],
+    statement: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The record of one consent; `events` are those of its list and purpose, `decisive` the record that gave it."""
+    controller = context.get("controller", {})
+    recipients = list(context.get("recipients", ()))
+    return {
+        "schema_version": SCHEMA,
+        "record_id": decisive["record"],
+        "pii_principal_id": f"subject {decisive['subject']}",
+        "pii_processing": {
+            "privacy_notice": decisive["notice"] or "none",
+            "language": statement["language"] if statement else "unknown",
+            "purposes": [
+                {
+                    "purpose": decisive["purpose"],
+                    "statement": decisive["statement"] or "none",
+                    "lawful_basis": decisive["basis"],
+                    "pii_information": list(context.get("personal_data", ())) or ["e-mail address"],
+                    "pii_controllers": ["controller"],
+                    "collection_method": context.get("collection_method", "unknown"),
+                    "processing_method": context.get("processing_method", "unknown"),
+                    "storage_locations": [context.get("storage_location", "unknown")],
+                    "retention_period": context.get("retention", {}).get("rule", "unknown"),
+                    "jurisdiction": context.get("jurisdiction", "unknown"),
+                    "recipient_third_parties": [f"processor {n}" for n in range(1, len(recipients) + 1)] or ["none"],
+                    "withdrawal_method": context.get("withdrawal_method", "unknown"),
+                    "privacy_rights": list(context.get("rights", ())) or ["GDPR Art. 12 to 22"],
+                    "authority": context.get("supervisory_authority", "unknown"),
+                }
+            ],
+        },
+        "party_identification": [
+            {
+                "party_id": "controller",
+                "party_name": controller.get("name", "unknown"),
+                "party_address": controller.get("address", "unknown"),
+                "party_contact": controller.get("contact", "unknown"),
+                "party_type": "organisation",
+                "party_role": "controller",
+            },
+            *(
+                {
+                    "party_id": f"processor {number}",
+                    "party_name": str(recipient.get("name", "unknown")),
+                    "party_type": "organisation",
+                    "party_role": "processor",
+                }
+                for number, recipient in enumerate(recipients, 1)
+            ),
+        ],
+        "events": [
+            {
+                "event_time": event["record"]["occurred"],
+                "validity_duration": "until withdrawn",
+                "entity_id": event["record"]["actor"],
+                "event_type": _EVENT_TYPE,
+                "event_state": event["record"]["state"],
+                "channel": event["record"]["channel"],
+            }
+            for event in events
+        ],
+    }
+
+
+def months_after(at: str, months: int) -> str:
+    """The day so many months after a time as events spell it: 2028-03-02. The last day where the month is shorter."""
+    begun = datetime.fromisoformat(at)
+    year, month = divmod(begun.year * 12 + begun.month - 1 + months, 12)
+    for day in range(begun.day, 27, -1):
+        try:
+            return begun.replace(year=year, month=month + 1, day=day).date().isoformat()
+        except ValueError:
+            continue
+    return begun.replace(year=year, month=month + 1).date().isoformat()

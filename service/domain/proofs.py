@@ -1,0 +1,271 @@
+"""A proof of consent as a document: raw evidence, and what follows from it in the words of the law.
+
+The evidence is the subject's events as they were hashed, with the exhibits that they name. Everything else in the
+document (`describe_subject`) is computed from that alone, so that whoever holds the file can compute it again
+(`service/domain/proof_checks.py`). Values are JSON: strings, whole numbers, booleans, None, lists and objects.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.domain.consent_records import make_record, months_after
+from service.domain.words import Channel, ConsentState, Purpose
+
+FORMAT = "milepost-consent-proof/1"
+NOT_APPLICABLE = "not applicable: "
+SHREDDED = "shredded: the person had their data erased, and with them the key to this"
+NOT_RECORDED = "not recorded"
+
+FIELD_GROUPS = {
+    1: "Schema and ids",
+    2: "Who",
+    3: "Controller",
+    4: "Purposes, each with a state of its own",
+    5: "Lawful basis",
+    6: "Words agreed to",
+    7: "Privacy notice shown",
+    8: "Form",
+    9: "When",
+    10: "Where the request came from",
+    11: "Confirmation mail",
+    12: "Confirmation",
+    13: "State and validity",
+    14: "Withdrawal",
+    15: "Recipients and storage",
+    16: "Law and retention",
+    17: "Soft opt-in",
+    18: "Import",
+    19: "Actor and chain",
+}
+"""The fields of standards D1, by their numbers."""
+
+Event = Mapping[str, Any]
+"""{"record": as hashed, "hash": hex, "personal": object or None, …}"""
+_GIVES = (ConsentState.GIVEN, ConsentState.REAFFIRMED)
+_TAKES = (ConsentState.WITHDRAWN, ConsentState.INVALIDATED)
+
+
+def describe_subject(events: Sequence[Event], exhibits: Mapping[str, Any], *, erased: bool) -> list[dict[str, Any]]:
+    """One consent for each list and purpose that the events are about, in the order in which they were first named."""
+    kinds = list(dict.fromkeys((event["record"]["list"], event["record"]["purpose"]) for event in events))
+    return [_Consent(events, exhibits, list_id, purpose, erased=erased).describe() for list_id, purpose in kinds]
+
+
+class _Consent:
+    """The consent of one subject for one list and purpose."""
+
+    def __init__(
+        self, events: Sequence[Event], exhibits: Mapping[str, Any], list_id: int, purpose: str, *, erased: bool
+    ) -> None:
+        self.list_id, self.purpose, self.exhibits, self.erased = list_id, purpose, exhibits, erased
+        self.all = events
+        self.events = [e for e in events if (e["record"]["list"], e["record"]["purpose"]) == (list_id, purpose)]
+        self.last = self.events[-1]
+        given = [e for e in self.events if e["record"]["state"] in _GIVES]
+        self.decisive = given[-1] if given else self.last
+        """The newest event that gives consent; without one, the newest."""
+        of_signup = [e for e in self.events if e["record"]["signup"] == self.decisive["record"]["signup"]]
+        self.request = next((e for e in of_signup if e["record"]["state"] == ConsentState.REQUESTED), None)
+        self.button = next((e for e in of_signup if e["record"]["channel"] == Channel.CONFIRMATION), None)
+        self.context: Mapping[str, Any] = json.loads(
+            exhibits["contexts"].get(self.decisive["record"]["context"] or "", "{}")
+        )
+
+    def describe(self) -> dict[str, Any]:
+        record = self.decisive["record"]
+        fields = {str(number): {"name": name, "value": getattr(self, f"_{number}")()} for number, name in NAMED}
+        return {
+            "list": self.list_id,
+            "list_name": self.exhibits["lists"][str(self.list_id)],
+            "purpose": self.purpose,
+            "state": self.last["record"]["state"],
+            "language": self._language(),
+            "fields": fields,
+            "record": make_record(self.events, record, self.context, self._statement()),
+        }
+
+    def _1(self) -> dict[str, Any]:
+        record = self.decisive["record"]
+        return {
+            "schema_version": record["v"],
+            "record_id": record["record"],
+            "receipt_id": record["record"]
+            if record["state"] in _GIVES
+            else NOT_APPLICABLE + "a receipt is made when consent is given",
+        }
+
+    def _2(self) -> dict[str, Any]:
+        record = self.decisive["record"]
+        return {
+            "subject_id": record["subject"],
+            "address_as_entered": self._said(self.request or self.decisive, "address_as_entered"),
+            "address": self._said(self.decisive, "address"),
+            "address_fingerprint": record["address_hmac"] or NOT_APPLICABLE + "a mere request leaves none",
+            "fingerprint_version": record["address_version"] or NOT_APPLICABLE + "as above",
+        }
+
+    def _3(self) -> dict[str, Any]:
+        return dict(self.context.get("controller", {"name": NOT_RECORDED}))
+
+    def _4(self) -> list[dict[str, Any]]:
+        states: dict[str, str] = {purpose.value: "not asked" for purpose in Purpose}
+        states |= {
+            e["record"]["purpose"]: e["record"]["state"] for e in self.all if e["record"]["list"] == self.list_id
+        }
+        states |= dict.fromkeys(("open_tracking", "click_tracking"), "not asked: it is not done")
+        return [{"purpose": purpose, "state": state} for purpose, state in states.items()]
+
+    def _5(self) -> dict[str, Any]:
+        return {"basis": self.decisive["record"]["basis"], "law": self.context.get("lawful_basis", NOT_RECORDED)}
+
+    def _6(self) -> dict[str, Any] | str:
+        statement = self._statement()
+        if statement is None:
+            return NOT_RECORDED + ": the event names no statement"
+        form_sent = (self.request or {}).get("personal") or {}
+        return {
+            "text": statement["body"],
+            "sha256": self.decisive["record"]["statement"],
+            "language": statement["language"],
+            "box_before": form_sent.get("form_sent", {}).get("state_before", "unticked, as the form's snapshot shows"),
+        }
+
+    def _7(self) -> dict[str, Any] | str:
+        sha = self.decisive["record"]["notice"]
+        notice = self.exhibits["notices"].get(sha or "")
+        if notice is None:
+            return NOT_RECORDED + ": the event names no notice"
+        return {
+            "version": sha,
+            "language": notice["language"],
+            "published_at": notice["published_at"],
+            "full_copy": f"exhibits.notices.{sha}",
+        }
+
+    def _8(self) -> dict[str, Any] | str:
+        sha = self.decisive["record"]["form"]
+        form = self.exhibits["forms"].get(sha or "")
+        if form is None:
+            return NOT_APPLICABLE + "no form was used"
+        page = self._said(self.request or self.decisive, "page_url")
+        language = self._language()
+        return {
+            "form": form["slug"],
+            "version": sha,
+            "snapshot": form["definition"].get("looks", {}).get(language, NOT_RECORDED),
+            "page": page,
+            "referrer_host": urlsplit(page).hostname or page,
+        }
+
+    def _9(self) -> dict[str, Any]:
+        asked = self.request["record"]["occurred"] if self.request else NOT_RECORDED
+        record = self.decisive["record"]
+        return {
+            "requested_at": asked,
+            "collected_at": record["occurred"],
+            "recorded_at": record["recorded"],
+            "clock": "the server's, UTC",
+        }
+
+    def _10(self) -> dict[str, Any]:
+        source = self.request or self.decisive
+        return {"ip": self._said(source, "ip"), "user_agent": self._said(source, "user_agent")}
+
+    def _11(self) -> dict[str, Any] | str:
+        if self.button is None:
+            return NOT_APPLICABLE + "this consent was not given by a confirmation mail"
+        if self.button["personal"] is None:
+            return SHREDDED
+        mail = self.button["personal"].get("confirmation_mail")
+        if mail is None:
+            return NOT_RECORDED + ": the mail's delivery was not found"
+        return {name: NOT_RECORDED if value is None else value for name, value in mail.items()}
+
+    def _12(self) -> dict[str, Any] | str:
+        if self.button is None:
+            return NOT_APPLICABLE + "this consent was not given by a confirmation mail"
+        post = (self.button["personal"] or {}).get("post", {})
+        return {
+            "at": self.button["record"]["occurred"],
+            "method": post.get("method", "POST"),
+            "token": post.get("token") or f"sign-up {self.button['record']['signup']}",
+            "ip": self._said(self.button, "ip"),
+            "user_agent": self._said(self.button, "user_agent"),
+            "suspect_scanner": self.button["record"]["scanner"],
+        }
+
+    def _13(self) -> dict[str, Any]:
+        given_at = self.decisive["record"]["occurred"]
+        months = self.context.get("validity", {})
+        in_force = self.last["record"]["state"] in _GIVES
+        return {
+            "state": self.last["record"]["state"],
+            "since": self.last["record"]["occurred"],
+            "valid": "until withdrawn" if in_force else "no longer in force, or not yet",
+            "review_at": months_after(given_at, months.get("review_after_months", 24)),
+            "ends_at": months_after(given_at, months.get("ends_after_months", 36)),
+        }
+
+    def _14(self) -> dict[str, Any] | str:
+        withdrawn = [e for e in self.events if e["record"]["state"] in _TAKES]
+        if not withdrawn:
+            return NOT_APPLICABLE + "not withdrawn"
+        record = withdrawn[-1]["record"]
+        mail = record["delivery"]
+        return {
+            "at": record["occurred"],
+            "channel": record["channel"],
+            "scope": f"purpose {record['purpose']} of list {record['list']}",
+            "mail": f"delivery {mail}" if mail else NOT_APPLICABLE + "no mail carried the link",
+            "still_in_force": self.last is withdrawn[-1],
+        }
+
+    def _15(self) -> dict[str, Any]:
+        return {
+            "recipients": self.context.get("recipients") or "none: no processor was registered",
+            "third_country": self.context.get("third_country", NOT_RECORDED),
+            "storage_location": self.context.get("storage_location", NOT_RECORDED),
+        }
+
+    def _16(self) -> dict[str, Any]:
+        return {
+            "jurisdiction": self.context.get("jurisdiction", NOT_RECORDED),
+            "supervisory_authority": self.context.get("supervisory_authority", NOT_RECORDED),
+            "retention": self.context.get("retention", NOT_RECORDED),
+        }
+
+    def _17(self) -> str:
+        return NOT_APPLICABLE + "nothing is sent on a soft opt-in; the basis is consent"
+
+    def _18(self) -> dict[str, Any] | str:
+        imported = next((e for e in self.events if e["record"]["channel"] == Channel.IMPORT), None)
+        if imported is None:
+            return NOT_APPLICABLE + "not imported"
+        if imported["personal"] is None:
+            return SHREDDED
+        named = ("address", "ip", "user_agent", "page_url")
+        evidence = {name: value for name, value in imported["personal"].items() if name not in named}
+        return {"actor": imported["record"]["actor"], "at": imported["record"]["recorded"], **evidence}
+
+    def _19(self) -> dict[str, Any]:
+        record = self.decisive["record"]
+        return {"actor": record["actor"], "prev_hash": record["prev"], "hash": self.decisive["hash"]}
+
+    def _statement(self) -> Mapping[str, Any] | None:
+        found: Mapping[str, Any] | None = self.exhibits["statements"].get(self.decisive["record"]["statement"] or "")
+        return found
+
+    def _language(self) -> str:
+        statement = self._statement()
+        return str(statement["language"]) if statement else NOT_RECORDED
+
+    def _said(self, event: Event, name: str) -> str:
+        """What an event says about the person, or why it says nothing."""
+        if event["personal"] is None:
+            return SHREDDED if self.erased else NOT_RECORDED
+        return str(event["personal"].get(name) or NOT_RECORDED)
+
+
+NAMED = tuple(FIELD_GROUPS.items())
