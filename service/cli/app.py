@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli import access, campaigns, content, demo, digests, doctor, forms, installing, serving, status
+from service.cli import access, campaigns, content, demo, digests, doctor, forms, installing, serving, signups, status
 from service.cli.console import note, show_json
 from service.cli.refusals import explain
 
@@ -31,6 +31,7 @@ for name, group in (
     ("digest", digests),
     ("campaign", campaigns),
     ("form", forms),
+    ("signups", signups),
     ("token", access),
 ):
     app.add_typer(group.app, name=name)

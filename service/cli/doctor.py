@@ -72,7 +72,7 @@ def examine() -> Iterator[Finding]:
         place = f"{settings.relay_host}:{settings.relay_port}"
         yield _server("relay", probes.relay_trouble(settings), f"{place} would take mail")
         if all(finding.verdict is Verdict.FINE for finding in database):
-            for check in (_ledger, _wordings, _workers, _sources):
+            for check in (_ledger, _wordings, _workers, _held, _sources):
                 yield from check(container)
 
 
@@ -165,6 +165,22 @@ def _workers(container: "Container") -> Iterator[Finding]:
                 "that starts there settles what it was doing",
                 f"if that host is gone for good: milepost worker lost {process.id}",
             )
+
+
+def _held(container: "Container") -> Iterator[Finding]:
+    from service.store.signups import count_held
+
+    with container.transaction() as tx:
+        number, oldest_at = count_held(tx)
+    if oldest_at is None:
+        yield Finding("held sign-ups", Verdict.FINE, "none")
+    else:
+        yield Finding(
+            "held sign-ups",
+            Verdict.WARNING,
+            f"{number}, since {oldest_at:%Y-%m-%d %H:%M:%SZ}: far more than usual came for a domain or by a form",
+            "milepost signups held",
+        )
 
 
 def _sources(container: "Container") -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from service.cli.console import ExitCode, Json, note, say, show_json, show_table
 from service.cli.opening import opened, operator_name
 from service.cli.serving import worker_app
 from service.domain.deliveries import PRESUMED_DEAD
-from service.domain.words import Lane
+from service.domain.words import Lane, SignupState
 
 app = typer.Typer()
 
@@ -31,6 +31,8 @@ def status(json: Json = False) -> None:
     for name, value in overview.items():
         said = ", ".join(f"{number} {word}" for word, number in value.items()) if isinstance(value, dict) else value
         say(f"{name.replace('_', ' '):<16} {said or 'none'}")
+    if number := overview["signups"].get(SignupState.HELD):
+        note(f"{number} sign-ups are held: far more than usual came. `milepost signups held` shows them.")
     say()
     show_table(
         ("worker", "lane", "host", "process", "started", "last beat"),

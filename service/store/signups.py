@@ -8,8 +8,8 @@ from sqlalchemy import func, select, update
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest
 from service.domain.signups import DAY, MONTH, MailsSent
-from service.domain.words import MailKind, SignupState
-from service.store.schema import Delivery, Signup
+from service.domain.words import SignupState
+from service.store.schema import Form, Signup
 from service.store.transaction import Transaction
 
 
@@ -84,6 +84,19 @@ def lock_signup(tx: Transaction, signup_id: int) -> Signup | None:
 
 def find_signup(tx: Transaction, signup_id: int) -> Signup | None:
     return tx.session.get(Signup, signup_id)
+
+
+def list_newest(tx: Transaction, limit: int) -> Sequence[tuple[Signup, str]]:
+    """The newest sign-ups with the slugs of their forms."""
+    newest = select(Signup, Form.slug).join(Form, Form.id == Signup.form_id).order_by(Signup.id.desc()).limit(limit)
+    return [(signup, slug) for signup, slug in tx.session.execute(newest)]
+
+
+def count_held(tx: Transaction) -> tuple[int, datetime | None]:
+    """How many sign-ups are held, and since when the oldest."""
+    held = select(func.count(), func.min(Signup.created_at)).where(Signup.state == SignupState.HELD)
+    number, oldest_at = tx.session.execute(held).one()
+    return number, oldest_at
 
 
 def mark_decided(

@@ -63,7 +63,7 @@ def test_a_healthy_installation(milepost: Milepost, healthy: Settings) -> None:
     assert ran.document["healthy"] is True
     assert {f["check"] for f in ran.document["findings"]} == {
         "settings", "state_dir", "database", "database role", "migrations", "redis", "relay", "ledger", "wordings",
-        "worker interactive", "worker bulk", "worker inbound", "sources",
+        "worker interactive", "worker bulk", "worker inbound", "held sign-ups", "sources",
     }  # fmt: skip
     said = milepost("doctor")
     assert said.code == 0
