@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from service.domain.forms import FormView, Problem, SignupRequest, Submission, check_submission, find_control_characters
+from service.domain.oddities import PROVIDERS, suggest_domain
 from service.domain.signups import Freshness, check_form_token, seconds_to_wait
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import Language
@@ -29,6 +30,7 @@ from service.web.deps import (
     wants_json,
 )
 from service.web.errors import problem
+from service.web.mail_domains import find_domain_problem
 
 router = APIRouter()
 
@@ -98,18 +100,25 @@ def subscribe(request: Request, sent: Annotated[Submission, Depends(read_submiss
             "network_limit",
             "Too many sign-ups came from your network; nothing was stored. Wait an hour.",
         )
-    domains = request.app.state.mail_domains
-    if domains and not domains.accepts_mail(checked.address.domain):
-        return _refused(request, form, sent, [Problem("address", "address_domain")])
+    domain = checked.address.domain
+    unusable = find_domain_problem(domain, get_container(request).disposable_domains, request.app.state.mail_domains)
+    if unusable:
+        return _refused(request, form, sent, [unusable])
     _store(request, checked, sent.page)
-    return _accepted(request, language)
+    return _accepted(request, language, meant=suggest_domain(domain))
 
 
 @router.api_route("/subscribe/sent", methods=["GET", "HEAD"])
-def show_sent(request: Request) -> Response:
-    """The same page for everybody; what happens next is in the mailbox."""
+def show_sent(request: Request, meant: str = "") -> Response:
+    """The same page for everybody; what happens next is in the mailbox.
+
+    `meant`: the provider that was probably meant, if the domain looks like a typing error (E-10). It follows from
+    what was typed, never from what is stored, and only names of our own table are repeated.
+    """
     hours = get_container(request).settings.confirmation_hours
-    return get_pages(request).render("sent", read_language(request), hours=hours)
+    known = meant if meant in PROVIDERS else ""
+    switch = f"meant={known}" if known else ""
+    return get_pages(request).render("sent", read_language(request), hours=hours, meant=known, switch=switch)
 
 
 def _store(request: Request, checked: SignupRequest, page: str) -> None:
@@ -145,11 +154,15 @@ def _token(request: Request, form: FormView, *, shown_again: bool) -> str:
     return container.keys.seal(Token(TokenKind.FORM, form.id, issued, small, int(shown_again)))
 
 
-def _accepted(request: Request, language: Language) -> Response:
-    if wants_json(request):
-        message = get_pages(request).texts.text(language, "sent.title")
-        return JSONResponse({"status": "accepted", "message": message}, 202)
-    return RedirectResponse(f"/subscribe/sent?language={language.value}", 303)
+def _accepted(request: Request, language: Language, *, meant: str | None = None) -> Response:
+    if not wants_json(request):
+        hint = f"&meant={meant}" if meant else ""
+        return RedirectResponse(f"/subscribe/sent?language={language.value}{hint}", 303)
+    texts = get_pages(request).texts
+    answer: dict[str, Any] = {"status": "accepted", "message": texts.text(language, "sent.title")}
+    if meant:
+        answer["hint"] = {"meant": meant, "message": texts.text(language, "sent.meant", meant=meant)}
+    return JSONResponse(answer, 202)
 
 
 def _refused(request: Request, form: FormView, sent: Submission, problems: list[Problem]) -> Response:
