@@ -1,0 +1,56 @@
+"""One person in front of a browser, in one language: signs up, reads the mails in the catcher, presses buttons."""
+
+import re
+from dataclasses import dataclass, field
+
+import httpx
+from playwright.sync_api import Page
+
+from service.domain.words import Language
+from tests.house import House
+
+FIRST_LOOK_MS = 3200
+"""A person needs longer than this to fill in the form (E-06)."""
+SECOND_LOOK_MS = 1200
+"""And this long for the second step of two."""
+
+
+@dataclass
+class Person:
+    house: House
+    page: Page
+    language: Language
+    address: str
+    kept: dict[str, str] = field(default_factory=dict)
+    """Links that a step wants to come back to."""
+
+    def open(self, address: str) -> None:
+        """A page of Milepost, by its path or whole address."""
+        self.page.goto(address if "://" in address else self.house.public_url + address)
+
+    def open_in_my_language(self, path: str) -> None:
+        self.open(f"{path}{'&' if '?' in path else '?'}language={self.language}")
+
+    def press(self, selector: str = "main form button[type=submit]") -> None:
+        self.page.locator(selector).first.click()
+
+    def fill_in_the_form(self, purposes: tuple[str, ...] = ("digest", "offers")) -> None:
+        self.open_in_my_language("/subscribe")
+        self.page.locator("input[name=address]").fill(self.address)
+        for purpose in purposes:
+            self.page.locator(f"input[name=purposes][value={purpose}]").check()
+
+    def sign_up(self) -> None:
+        """Up to the page that says to look into the inbox."""
+        self.fill_in_the_form()
+        self.page.wait_for_timeout(FIRST_LOOK_MS)
+        self.press()
+        assert "/subscribe/sent" in self.page.url, self.page.url
+
+    def link(self, pattern: str, mail: int = 1) -> str:
+        """A link in the mail with this number; waits for it to arrive."""
+        arrived = sorted(m["id"] for m in self.house.wait_for_mail(self.address, mail))
+        links = httpx.get(f"{self.house.catcher_url}/api/mails/{arrived[mail - 1]}").json()["links"]
+        found = [link for link in links if re.search(pattern, link)]
+        assert found, f"no link like {pattern} in {links}"
+        return str(found[0])

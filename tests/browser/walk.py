@@ -1,0 +1,132 @@
+"""Every page that a reader can see, in the order in which one reader sees them.
+
+A new page is a new `Step`: its name, the routes that it shows, and what the reader does to get there from the step
+before. test_accessibility.py walks it in every language and fails if a public route is on no step.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from sqlalchemy import create_engine, text
+
+from tests.browser.reader import SECOND_LOOK_MS, Person
+
+NO_PAGES = {
+    "GET /robots.txt": "plain text, for robots",
+    "GET /subscribe/token": "JSON, for scripts on the publisher's own pages",
+}
+"""Public routes that answer with something else than a page."""
+
+
+class Step(NamedTuple):
+    name: str
+    routes: tuple[str, ...]
+    go: Callable[[Person], None]
+    status: int = 200
+
+
+def _make_mistakes(person: Person) -> None:
+    person.open_in_my_language("/subscribe")
+    person.page.locator("input[name=address]").fill("anna@")
+    person.press()
+
+
+def _be_too_fast(person: Person) -> None:
+    # A mistake before would have made it the second step of two already.
+    person.fill_in_the_form()
+    person.press()
+
+
+def _go_on(person: Person) -> None:
+    person.page.wait_for_timeout(SECOND_LOOK_MS)
+    person.press()
+    assert "/subscribe/sent" in person.page.url
+
+
+def _open_the_confirmation(person: Person) -> None:
+    person.kept["confirm"] = person.link("/confirm/")
+    person.open(person.kept["confirm"])
+
+
+def _confirm(person: Person) -> None:
+    person.open(person.kept["confirm"])
+    person.press()
+
+
+def _open_the_control_page(person: Person) -> None:
+    person.kept["control"] = person.link("/c/", mail=2)
+    person.kept["unsubscribe"] = person.link("/u/", mail=2)
+    person.open(person.kept["control"])
+
+
+def _want_no_topics(person: Person) -> None:
+    for box in person.page.locator("input[name=topics]").all():
+        box.uncheck()
+    person.press("button[value=save]")
+
+
+def _save(person: Person) -> None:
+    person.open(person.kept["control"])
+    person.press("button[value=save]")
+
+
+def _pause(person: Person) -> None:
+    person.press("button[value=pause]")
+
+
+def _press_nothing_known(person: Person) -> None:
+    """A mail client or a proxy that mangles the form gets the page again, and nothing is done."""
+    person.open(person.kept["unsubscribe"])
+    person.page.locator("main form button").first.evaluate("button => { button.value = 'mangled' }")
+    person.press()
+
+
+def _unsubscribe(person: Person) -> None:
+    person.open(person.kept["unsubscribe"])
+    person.press("button[value=unsubscribe]")
+
+
+def _come_too_late(person: Person) -> None:
+    """Somebody else, whose sign-up is made old by hand: the only thing here that no button does."""
+    late = replace(person, address=f"late-{person.address}")
+    late.sign_up()
+    link = late.link("/confirm/")
+    engine = create_engine(person.house.environment["MILEPOST_DATABASE_URL"])
+    with engine.begin() as connection:
+        aged = "UPDATE signups SET expires_at = expires_at - interval '1000 hours' WHERE address = :address"
+        assert connection.execute(text(aged), {"address": late.address}).rowcount == 1
+    engine.dispose()
+    late.open(link)
+
+
+STEPS = (
+    Step("landing", ("GET /",), lambda person: person.open_in_my_language("/")),
+    Step("help", ("GET /help",), lambda person: person.open_in_my_language("/help")),
+    Step("imprint", ("GET /imprint",), lambda person: person.open_in_my_language("/imprint")),
+    Step("notice", ("GET /privacy",), lambda person: person.open_in_my_language("/privacy")),
+    Step("one box", ("GET /subscribe",), lambda person: person.open_in_my_language("/subscribe?form=hub-one-box")),
+    Step("form", ("GET /subscribe",), lambda person: person.open_in_my_language("/subscribe")),
+    Step("notice as shown", ("GET /privacy/{notice_id}",), lambda person: person.press("a[href^='/privacy/']")),
+    Step("form with mistakes", ("POST /subscribe",), _make_mistakes, 422),
+    Step("second step of two", ("POST /subscribe",), _be_too_fast),
+    Step("check the inbox", ("POST /subscribe", "GET /subscribe/sent"), _go_on),
+    Step("question", ("GET /confirm/{token}",), _open_the_confirmation),
+    Step("confirmed", ("POST /confirm/{token}",), _confirm),
+    Step("confirmed before", ("GET /confirm/{token}",), lambda person: person.open(person.kept["confirm"])),
+    Step("control", ("GET /c/{token}",), _open_the_control_page),
+    Step("control with a mistake", ("POST /c/{token}",), _want_no_topics, 422),
+    Step("control saved", ("POST /c/{token}", "GET /c/{token}"), _save),
+    Step("control paused", ("POST /c/{token}", "GET /c/{token}"), _pause),
+    Step("unsubscribe", ("GET /u/{token}",), lambda person: person.open(person.kept["unsubscribe"])),
+    Step("unsubscribe mangled", ("POST /u/{token}",), _press_nothing_known, 422),
+    Step("unsubscribed", ("POST /u/{token}",), lambda person: person.press("button[value=unsubscribe]")),
+    Step("undone", ("POST /u/{token}/undo",), lambda person: person.press("form[action$='/undo'] button")),
+    Step("unsubscribed again", ("POST /u/{token}",), _unsubscribe),
+    Step("unsubscribed before", ("GET /u/{token}",), lambda person: person.open(person.kept["unsubscribe"])),
+    Step("link of nobody's", ("GET /c/{token}",), lambda person: person.open_in_my_language("/c/nobodys"), 404),
+    Step("no such page", (), lambda person: person.open_in_my_language("/nowhere"), 404),
+    Step("no such form", ("GET /subscribe",), lambda person: person.open_in_my_language("/subscribe?form=x"), 404),
+    Step("not that way", (), lambda person: person.open(person.kept["unsubscribe"] + "/undo"), 405),
+    Step("question too late", ("GET /confirm/{token}",), _come_too_late, 410),
+)
