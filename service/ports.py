@@ -29,6 +29,7 @@ class Hint(StrEnum):
     PULL_CONTENT = "workers.pull_content"
     SWEEP = "workers.sweep"
     SEAL = "workers.seal"
+    ERASE_DUE = "workers.erase_due"
 
 
 class TaskQueue(Protocol):

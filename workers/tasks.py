@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from service.domain.words import Lane
 from service.errors import ServiceError
 from service.ports import Hint
-from service.usecases import campaigning, digesting, dispatching, holding_back, pulling, sealing, subscribing
+from service.usecases import campaigning, digesting, dispatching, erasing, holding_back, pulling, sealing, subscribing
 from workers.app import app, container
 from workers.sending import Senders, recover
 
@@ -65,6 +65,7 @@ def sweep(task: Task) -> None:
     with container().transaction() as tx:
         holding_back.release_calmed(tx, container().ceilings)
     with container().transaction() as tx:
+        erasing.wake(tx)
         swept = dispatching.sweep(tx)
     if swept.finished or swept.released or swept.unplanned or swept.cancelled:
         log.info("swept", finished=swept.finished, released=swept.released, unplanned=swept.unplanned)
@@ -100,6 +101,15 @@ def seal(task: Task) -> None:
             house.queue.hint(Hint.SEAL, Lane.INBOUND)
     except (ServiceError, OSError) as error:
         log.error("not_sealed", error=str(error))  # noqa: TRY400
+
+
+@hinted(Hint.ERASE_DUE)
+def erase_due(task: Task) -> None:
+    house = container()
+    try:
+        erasing.erase_due(house.transaction, house.keys, house.erasure_log)
+    except (ServiceError, OSError) as error:
+        log.error("not_erased", error=str(error))  # noqa: TRY400
 
 
 def look_around(sender: Any, **_: object) -> None:

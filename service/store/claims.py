@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from service.domain.deliveries import LEASE, PRESUMED_DEAD, Result
+from service.domain.signups import LIFTABLE
 from service.domain.words import Lane
 from service.store.deliveries import give_articles_back
 from service.store.transaction import Transaction
@@ -63,6 +64,7 @@ def claim(
             "host": message_host,
             "now": tx.now,
             "until": tx.now + LEASE,
+            "liftable": [reason.value for reason in LIFTABLE],
         },
     ).all()
     held = sorted((row.due_at, row.id, row.attempts) for row in rows if row.status == "sending")
@@ -83,7 +85,7 @@ _DUE_INTERACTIVE = """
     ORDER BY d.due_at, d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
 """
 
-# Tests go to operators, so nothing is asked of them. A confirmation is what lifts a permanent bounce (C-16). The
+# Tests go to operators, so nothing is asked of them. A confirmation is what lifts some orders (LIFTABLE). The
 # welcome answers what the reader did a moment ago, so a pause does not hold it up. Who wants no more newsletters still
 # has a right to see what is held (GDPR 15). A question to a new address is held against that address, not the old one.
 _CLAIM = """
@@ -104,7 +106,7 @@ judged AS (
             SELECT 1 FROM suppressions x
             WHERE x.address_hmac = coalesce(h.address_hmac, s.address_hmac) AND x.lifted_at IS NULL
               AND (x.list_id IS NULL OR x.list_id = d.list_id)
-              AND NOT (d.kind = 'confirmation' AND x.reason = 'permanent_bounce')
+              AND NOT (d.kind = 'confirmation' AND x.reason = ANY(:liftable))
               AND NOT (d.kind = 'private_link' AND x.reason = 'unsubscribe_all'))
             THEN 'suppressed'
         WHEN d.kind IN ('digest', 'campaign') AND s.paused_until > :now THEN 'paused'
@@ -188,10 +190,11 @@ WITH given AS MATERIALIZED (
         lease_until = NULL,
         finished_at = CASE WHEN g.status IN ('accepted', 'failed') THEN CAST(:now AS timestamptz) END
     FROM given g WHERE d.id = g.id AND d.status = 'sending' AND d.claimed_by = :worker
-    RETURNING d.id, d.status, d.kind, d.subscriber_id, d.address_change_id
+    RETURNING d.id, d.status, d.kind, d.subscriber_id, d.address_change_id, d.erased_at
 ), tried AS (
     INSERT INTO attempts (delivery_id, at, phase, code, enhanced, text, fate, scope, relay)
-    SELECT g.id, :now, g.phase, g.code, g.enhanced, g.text, g.fate, g.scope, g.relay
+    SELECT g.id, :now, g.phase, g.code, g.enhanced, CASE WHEN r.erased_at IS NULL THEN g.text ELSE '' END,
+           g.fate, g.scope, g.relay
     FROM given g JOIN recorded r ON r.id = g.id
 ), dead AS (
     INSERT INTO suppressions (address_hmac, reason, source, created_at)

@@ -169,15 +169,19 @@ def list_fingerprints(tx: Transaction, erased: Erased) -> list[bytes]:
     )
 
 
-def holds_address(tx: Transaction, address_hmac: bytes) -> bool:
-    """Whether a sign-up or an import still holds this address, apart from any subscriber."""
+def is_held(tx: Transaction, person: Person) -> bool:
+    """Whether anything apart from a subscriber still holds this address."""
     return bool(
         tx.session.scalar(
             text(
-                "SELECT EXISTS (SELECT FROM signups WHERE address_hmac = :hmac) "
-                "OR EXISTS (SELECT FROM import_rows WHERE address_hmac = :hmac AND sealed IS NOT NULL)"
+                """
+                SELECT EXISTS (SELECT FROM signups WHERE address_hmac = :hmac)
+                    OR EXISTS (SELECT FROM import_rows WHERE address_hmac = :hmac AND sealed IS NOT NULL)
+                    OR EXISTS (SELECT FROM address_changes WHERE address_hmac = :hmac)
+                    OR EXISTS (SELECT FROM deliveries WHERE lower(test_address) = :key)
+                """
             ),
-            {"hmac": address_hmac},
+            {"hmac": person.address_hmac, "key": person.dedupe_key},
         )
     )
 

@@ -45,3 +45,14 @@ def lift(tx: Transaction, address_hmac: bytes, reason: SuppressionReason) -> Non
         .where(Suppression.address_hmac == address_hmac, Suppression.reason == reason, Suppression.lifted_at.is_(None))
         .values(lifted_at=tx.now)
     )
+
+
+def is_ordered(tx: Transaction, address_hmac: bytes, reason: SuppressionReason) -> bool:
+    """Whether an order of this reason is in force for all lists."""
+    order = select(Suppression.id).where(
+        Suppression.address_hmac == address_hmac,
+        Suppression.reason == reason,
+        Suppression.list_id.is_(None),
+        Suppression.lifted_at.is_(None),
+    )
+    return tx.session.scalar(order.limit(1)) is not None

@@ -28,7 +28,9 @@ NONE, BOUNCE = frozenset[SuppressionReason](), SuppressionReason.PERMANENT_BOUNC
         ({DIGEST}, {}, {BOUNCE}, (1, 1), SignupState.LIMITED),
         ({DIGEST}, {}, {SuppressionReason.COMPLAINT}, (0, 0), SignupState.SUPPRESSED),
         ({DIGEST}, {}, {SuppressionReason.MANUAL}, (0, 0), SignupState.SUPPRESSED),
-        ({DIGEST}, {}, {SuppressionReason.UNSUBSCRIBE_ALL}, (0, 0), SignupState.SUPPRESSED),
+        ({DIGEST}, {}, {SuppressionReason.IMPORTED}, (0, 0), SignupState.SUPPRESSED),
+        ({DIGEST}, {}, {SuppressionReason.UNSUBSCRIBE_ALL}, (0, 0), SignupState.ASKED),  # the person's own wish
+        ({DIGEST}, {}, {SuppressionReason.ERASED}, (0, 0), SignupState.ASKED),  # D-15
         ({DIGEST}, {}, {BOUNCE, SuppressionReason.COMPLAINT}, (0, 0), SignupState.SUPPRESSED),
         ({DIGEST}, {DIGEST}, {SuppressionReason.COMPLAINT}, (0, 0), SignupState.SUPPRESSED),
     ],
@@ -53,7 +55,8 @@ def test_a_complaint_always_wins():
                 suppressions=frozenset(reasons),
                 mails=MailsSent(0, 0),
             )
-            assert (decided is SignupState.SUPPRESSED) == bool(set(reasons) - {BOUNCE})
+            own_wish = {SuppressionReason.UNSUBSCRIBE_ALL, SuppressionReason.ERASED}
+            assert (decided is SignupState.SUPPRESSED) == bool(set(reasons) - {BOUNCE} - own_wish)
 
 
 def issued(seconds_ago: float, *, form: int = 7, language: Language = Language.EN, again: bool = False) -> Token:
