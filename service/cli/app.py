@@ -5,7 +5,20 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli import access, campaigns, content, demo, digests, doctor, forms, installing, serving, signups, status
+from service.cli import (
+    access,
+    campaigns,
+    content,
+    demo,
+    digests,
+    doctor,
+    forms,
+    installing,
+    proofs,
+    serving,
+    signups,
+    status,
+)
 from service.cli.console import note, show_json
 from service.cli.refusals import explain
 
@@ -32,6 +45,7 @@ for name, group in (
     ("campaign", campaigns),
     ("form", forms),
     ("signups", signups),
+    ("consent", proofs),
     ("token", access),
 ):
     app.add_typer(group.app, name=name)
