@@ -45,7 +45,7 @@ def event_hash(record: Record) -> bytes:
 
 def spell_time(at: datetime) -> str:
     """UTC with microseconds, which is what the database keeps: 2026-03-02T09:00:00.000000Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def new_record_id(now: float | None = None) -> uuid.UUID:
