@@ -6,7 +6,7 @@ import ipaddress
 import structlog
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour
 from limits.storage import RedisStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
 from service.domain.tokens import Keys
@@ -34,7 +34,8 @@ class NetworkLimit:
             socket_connect_timeout=1,
             socket_timeout=1,
         )
-        self._counter = FixedWindowRateLimiter(storage)
+        # Any hour, not the one since the first: fixed windows let twice as many through around their borders.
+        self._counter = MovingWindowRateLimiter(storage)
 
     def take(self, ip: str | None) -> bool:
         """Count one sign-up from `ip`; False if its network has had its share. True when nobody can say."""

@@ -16,11 +16,44 @@ def limit(valkey: Valkey, request: pytest.FixtureRequest) -> NetworkLimit:
     return NetworkLimit(valkey.url, 5, Keys(request.node.name))
 
 
+@pytest.mark.requirement("E-05")
 def test_five_an_hour_from_one_address(limit):
     assert [limit.take("203.0.113.7") for _ in range(7)] == [True] * 5 + [False] * 2
     assert limit.take("203.0.113.8")
 
 
+def pass_by(valkey: Valkey, minutes: float) -> None:
+    """What was counted was counted so much earlier: time has passed."""
+    with redis.Redis.from_url(valkey.url) as client:
+        for key in client.scan_iter("*limits*"):
+            times = [float(entry) - minutes * 60 for entry in client.lrange(key, 0, -1)]
+            client.delete(key)
+            client.rpush(key, *times)
+
+
+@pytest.mark.requirement("E-05")
+@pytest.mark.parametrize("ip", ["203.0.113.7", "2001:db8:1:1::1"])
+def test_twenty_a_day_from_one_address(limit, valkey, ip):
+    taken = []
+    for _ in range(5):
+        taken += [limit.take(ip) for _ in range(5)]
+        pass_by(valkey, minutes=61)
+    assert taken == [True] * 20 + [False] * 5
+    pass_by(valkey, minutes=24 * 60)
+    assert limit.take(ip)
+
+
+@pytest.mark.requirement("E-05")
+def test_the_hour_is_any_hour(limit, valkey):
+    """Five just before a full hour and five just after it would be ten within minutes."""
+    assert limit.take("203.0.113.50")
+    pass_by(valkey, minutes=55)
+    assert [limit.take("203.0.113.50") for _ in range(5)] == [True] * 4 + [False]
+    pass_by(valkey, minutes=6)
+    assert [limit.take("203.0.113.50") for _ in range(2)] == [True, False]
+
+
+@pytest.mark.requirement("E-05")
 def test_an_ipv6_site_is_one_network(limit):
     """/64 is what one subscriber has; another /64 is another subscriber."""
     taken = [limit.take(f"2001:db8:1:1::{number:x}") for number in range(6)]
@@ -36,6 +69,7 @@ def test_an_ipv6_site_is_one_network(limit):
     ],
     ids=["/24", "/48"],
 )
+@pytest.mark.requirement("E-05")
 def test_fifty_an_hour_from_its_neighbours(limit, addresses):
     assert [limit.take(address) for address in addresses] == [True] * 50 + [False] * 10
 
@@ -50,6 +84,7 @@ def test_an_unknown_network_is_not_limited(limit):
     assert all(limit.take(None) for _ in range(10))
 
 
+@pytest.mark.requirement("E-05")
 def test_redis_holds_no_addresses(limit, valkey):
     limit.take("203.0.113.99")
     with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
