@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from service.domain.ledger import LedgerKeys, canonical, spell_time
+from service.domain.ledger import LedgerKeys, Record, canonical, spell_time
 
 VERSION = 1
 FIRST = bytes(32)
@@ -84,7 +84,7 @@ def read_line(ledger: LedgerKeys, text: str, number: int) -> tuple[Line, bytes]:
 
 
 def read_log(ledger: LedgerKeys, lines: Iterable[str]) -> Iterator[Line]:
-    """Every line in order, each checked against the one before. Raises BrokenLogError at the first that does not fit."""
+    """Every line, checked against the one before. Raises BrokenLogError at the first that does not fit."""
     before = FIRST
     for number, text in enumerate(lines, 1):
         line, prev = read_line(ledger, text, number)
@@ -98,6 +98,6 @@ def line_sha256(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
 
-def _mac(ledger: LedgerKeys, record: dict[str, object]) -> bytes:
+def _mac(ledger: LedgerKeys, record: Record) -> bytes:
     # The prefix keeps it apart from what else is signed with this key: hashes of consent events.
     return ledger.mac(sha256(b"erasure " + canonical(record)).digest())

@@ -17,8 +17,8 @@ SHOWN_AGAIN_SECONDS = 1.0
 LIFTABLE = frozenset(
     {SuppressionReason.PERMANENT_BOUNCE, SuppressionReason.UNSUBSCRIBE_ALL, SuppressionReason.ERASED}
 )
-"""What a person who signs up anew, and presses the button, ends: the mailbox works again (C-16), or the wish for silence
-was the person's own."""
+"""What a person who signs up anew, and presses the button, ends: the mailbox works again (C-16), or it was the person's
+own wish not to be mailed."""
 
 
 MAILED = frozenset({SignupState.ASKED, SignupState.ALREADY_ACTIVE})

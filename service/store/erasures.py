@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 
 from service.domain.erasures import Erased, Line
-from service.store.schema import Erasure, Subscriber, SubjectKey
+from service.store.schema import Erasure, SubjectKey, Subscriber
 from service.store.transaction import Transaction
 
 
