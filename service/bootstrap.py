@@ -14,6 +14,7 @@ from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
 from service.domain.surges import Ceilings
+from service.domain.processors import Processor, check_relay, parse_register
 from service.domain.tokens import Keys
 from service.errors import ConfigurationError
 from service.mail.writer import Writer
@@ -45,6 +46,7 @@ class Container:
     keys: Keys
     publisher: Publisher
     circumstances: Circumstances
+    processors: tuple[Processor, ...]
     writer: Writer
     fetcher: Fetcher
     ceilings: Ceilings
@@ -62,6 +64,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
     queue = CeleryTaskQueue(settings.redis_url)
     keys = Keys(settings.secret_key)
     publisher = _publisher(settings)
+    processors = _processors(settings)
     engine = store_engine.create(settings.database_url, f"milepost {process}")
     ledger_dir = settings.ledger_dir or settings.state_dir / "ledger"
     return Container(
@@ -72,7 +75,8 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         transaction=factory(engine, clock, queue),
         keys=keys,
         publisher=publisher,
-        circumstances=_circumstances(settings),
+        circumstances=_circumstances(settings, processors),
+        processors=processors,
         writer=Writer(publisher, keys),
         fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
         ceilings=Ceilings(settings.signup_domain_per_hour, settings.signup_form_per_hour),
@@ -108,10 +112,25 @@ def _publisher(settings: Settings) -> Publisher:
     )
 
 
-def _circumstances(settings: Settings) -> Circumstances:
+def _processors(settings: Settings) -> tuple[Processor, ...]:
+    """The register, with the relay in it. Raises ConfigurationError."""
+    file = settings.processors_file
+    try:
+        register = parse_register(file.read_text(encoding="utf-8")) if file else ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"MILEPOST_PROCESSORS_FILE names {file}, which cannot be read: {error}. Nothing was started."
+        ) from None
+    check_relay(register, settings.relay_host)
+    return register
+
+
+def _circumstances(settings: Settings, processors: tuple[Processor, ...]) -> Circumstances:
     return Circumstances(
         jurisdiction=settings.jurisdiction,
         supervisory_authority=settings.supervisory_authority,
         storage_location=settings.storage_location,
         data_protection_officer=settings.controller_officer,
+        processors=processors,
+        third_country=any(processor.third_country for processor in processors),
     )

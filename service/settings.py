@@ -116,6 +116,11 @@ class Settings(BaseModel):
     )
     relay_user: str | None = Field(None, description="User name for SMTP AUTH.")
     relay_password: str | None = Field(None, description="Password for SMTP AUTH.")
+    processors_file: Path | None = Field(
+        None,
+        description="The register of processors (TOML): who handles readers' data for you, the relay above all. A relay "
+        "that is not in it is not used (D-21). Readers see it at /processors.",
+    )
     helo_name: str | None = Field(None, description="Name said in EHLO; default: this host's full name.")
 
     signup_check_dns: bool = Field(

@@ -21,6 +21,9 @@ from service.store import migrate
 from service.store.transaction import Transaction, TransactionFactory
 
 
+ROOT = Path(__file__).parent.parent
+
+
 class FrozenClock:
     """Time that moves only when a test says so."""
 
@@ -171,6 +174,7 @@ def make_settings(tmp_path: Path) -> SettingsMaker:
             "relay_host": "127.0.0.1",
             "relay_port": "1025",
             "relay_tls": "none",
+            "processors_file": str(ROOT / "service/demo/processors.toml"),
             "signup_check_dns": "false",
         } | overrides
         return load({f"MILEPOST_{name.upper()}": value for name, value in values.items()})

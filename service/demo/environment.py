@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from service.demo.processes import MARK
 from service.demo.state import DemoState
@@ -35,6 +36,7 @@ def demo_settings(state: DemoState, ports: Mapping[str, int], app_url: str, redi
         "relay_host": "127.0.0.1",
         "relay_port": str(ports["smtp"]),
         "relay_tls": "none",
+        "processors_file": str(Path(__file__).parent / "processors.toml"),
         "helo_name": "milepost.fjellsko.example",
         "signup_check_dns": "false",
         # Everybody comes from this machine, and `demo --once` any number of times in a row.

@@ -67,6 +67,7 @@ class FaultHouse:
             "relay_host": "127.0.0.1",
             "relay_port": str(self.sink_port),
             "relay_tls": "none",
+            "processors_file": str(ROOT / "service/demo/processors.toml"),
             "helo_name": "localhost",
             "signup_check_dns": "false",
             "log_format": "console",

@@ -26,9 +26,7 @@ class Delivery(Base):
         Index("ix_deliveries_subscriber_id_id", "subscriber_id", "id"),
         # Few rows have these: an erasure finds them, and a change that goes away lets go of its mail.
         Index("ix_deliveries_test_address", text("lower(test_address)"), postgresql_where="test_address IS NOT NULL"),
-        Index(
-            "ix_deliveries_address_change_id", "address_change_id", postgresql_where="address_change_id IS NOT NULL"
-        ),
+        Index("ix_deliveries_address_change_id", "address_change_id", postgresql_where="address_change_id IS NOT NULL"),
     )
     id: Mapped[Key]
     lane: Mapped[Lane] = mapped_column(word(Lane))
