@@ -8,13 +8,13 @@ import typer
 from service.cli import (
     access,
     campaigns,
+    consent,
     content,
     demo,
     digests,
     doctor,
     forms,
     installing,
-    proofs,
     serving,
     signups,
     status,
@@ -45,7 +45,7 @@ for name, group in (
     ("campaign", campaigns),
     ("form", forms),
     ("signups", signups),
-    ("consent", proofs),
+    ("consent", consent),
     ("token", access),
 ):
     app.add_typer(group.app, name=name)
