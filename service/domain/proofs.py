@@ -109,13 +109,12 @@ class _Consent:
     def _3(self) -> dict[str, Any]:
         return dict(self.context.get("controller", {"name": NOT_RECORDED}))
 
-    def _4(self) -> list[dict[str, Any]]:
+    def _4(self) -> dict[str, str]:
         states: dict[str, str] = {purpose.value: "not asked" for purpose in Purpose}
         states |= {
             e["record"]["purpose"]: e["record"]["state"] for e in self.all if e["record"]["list"] == self.list_id
         }
-        states |= dict.fromkeys(("open_tracking", "click_tracking"), "not asked: it is not done")
-        return [{"purpose": purpose, "state": state} for purpose, state in states.items()]
+        return states | dict.fromkeys(("open_tracking", "click_tracking"), "not asked: it is not done")
 
     def _5(self) -> dict[str, Any]:
         return {"basis": self.decisive["record"]["basis"], "law": self.context.get("lawful_basis", NOT_RECORDED)}

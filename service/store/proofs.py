@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.ledger import LedgerKeys, encrypt, spell_time
-from service.store.consent import find_subject_key, list_events
+from service.store.consent import find_subject_key, list_events, record_of
 from service.store.schema import (
     ConfirmationMail,
     ConsentEvent,
@@ -136,6 +136,12 @@ LEFT JOIN forms f ON f.id = e.form_id
 LEFT JOIN contexts c ON c.id = e.context_id
 WHERE e.subscriber_id = :subscriber
 """
+
+
+def spell_event(event: ConsentEvent, evidence: Evidence) -> dict[str, Any]:
+    """The event as it was hashed."""
+    row = {column.name: getattr(event, column.name) for column in ConsentEvent.__table__.columns}
+    return dict(record_of(row, evidence.shas[event.id]))
 
 
 def read_exhibits(tx: Transaction, evidence: Iterable[Evidence]) -> dict[str, Any]:

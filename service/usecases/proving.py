@@ -104,10 +104,9 @@ def _subject(
 
 def _event(event: ConsentEvent, evidence: Evidence, key: bytes | None, inclusion: Inclusion | None) -> dict[str, Any]:
     """The event as it was hashed, and, unless it was shredded, what opens its personal part and nothing else."""
-    row = {column.name: getattr(event, column.name) for column in ConsentEvent.__table__.columns}
     place = event.record_id.bytes
     return {
-        "record": dict(consent.record_of(row, evidence.shas[event.id])),
+        "record": proofs.spell_event(event, evidence),
         "hash": event.hash.hex(),
         "personal": json.loads(decrypt(key, event.personal, place)) if key is not None else None,
         "sealed": base64.b64encode(event.personal).decode() if key is not None else None,

@@ -124,7 +124,7 @@ def test_the_whole_proof(transaction: TransactionFactory, clock: FrozenClock, se
     assert said["Confirmation"]["method"] == "POST"
     assert said["State and validity"]["review_at"] == "2028-03-02"
     assert said["State and validity"]["ends_at"] == "2029-03-02"
-    assert {row["purpose"]: row["state"] for row in said["Purposes, each with a state of its own"]} == {
+    assert said["Purposes, each with a state of its own"] == {
         "digest": "given",
         "offers": "given",
         "open_tracking": "not asked: it is not done",
