@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,13 @@ class House:
 
     def source(self, mail_id: int) -> bytes:
         return httpx.get(f"{self.catcher_url}/mails/{mail_id}/source").content
+
+
+def wait_until(holds: Callable[[], bool], otherwise: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"{otherwise} within {seconds:.0f} s"
+        time.sleep(0.1)
 
 
 @contextmanager
