@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyAddress
 
 from service.domain.campaigns import Resolution
 from service.domain.words import CampaignStatus, DeliveryStatus, Language, Purpose, SkipReason
@@ -62,6 +62,24 @@ class Reason(_Given):
 class Decision(_Given):
     decision: Annotated[Resolution, Field(examples=["close"])]
     """`resend` risks a second copy, `close` that some never arrived."""
+
+
+class NewSignup(_Given):
+    form: Annotated[Line, Field(min_length=1, max_length=64, examples=["hub"])]
+    version: Annotated[int, Field(ge=1, le=LARGEST_ID, examples=[4])]
+    """Of the words that the reader saw: GET /forms/{form}."""
+    language: Language
+    """In which the reader saw them, and gets mail."""
+    address: Annotated[Line, Field(min_length=3, max_length=320, examples=["ada@fjellsko.example"])]
+    first_name: Annotated[Line | None, Field(max_length=200, examples=["Ada"])] = None
+    purposes: Annotated[list[Purpose], Field(min_length=1, examples=[["digest"]])]
+    """The boxes that the reader ticked; never ticked for them (D-04)."""
+    topics: Annotated[list[Line], Field(max_length=100, examples=[["running"]])] = []
+    page: Annotated[Line | None, Field(max_length=2000, examples=["https://www.fjellsko.example/hub"])] = None
+    """Where the form stood; evidence, like the two that follow."""
+    ip: Annotated[IPvAnyAddress | None, Field(examples=["203.0.113.7"])] = None
+    """The reader's, not your server's. Its network's share of sign-ups is everybody's."""
+    user_agent: Annotated[Line | None, Field(max_length=1000)] = None
 
 
 class _Shown(BaseModel):
@@ -123,6 +141,36 @@ class SourceOut(_Shown):
 
 class Sources(BaseModel):
     sources: list[SourceOut]
+
+
+class StatementOut(BaseModel):
+    purpose: Purpose
+    text: str
+
+
+class TopicOut(BaseModel):
+    slug: str
+    name: str
+
+
+class FormOut(BaseModel):
+    """One version of a form in one language: what has to be shown, word for word."""
+
+    form: Annotated[str, Field(examples=["hub"])]
+    version: Annotated[int, Field(examples=[4])]
+    language: Language
+    statements: list[StatementOut]
+    """One box each, unticked (D-04)."""
+    topics: list[TopicOut]
+    asks_first_name: bool
+    notice_url: str
+
+
+class SignupReceived(BaseModel):
+    """The same for every address. What becomes of it is decided by a worker."""
+
+    id: Annotated[int, Field(examples=[71])]
+    status: str = "received"
 
 
 class PullHinted(BaseModel):
