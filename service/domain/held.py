@@ -21,7 +21,7 @@ class HeldProfile:
     created_at: datetime
     address_changed_at: datetime | None
     topics: tuple[str, ...]
-    """Slugs of the topics chosen; none means all."""
+    """Names of the topics chosen; none means all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class HeldEvent:
     actor: str
     statement: str | None
     """The words agreed to, verbatim."""
+    statement_language: str | None
     notice_id: int | None
     personal: dict[str, Any]
     """address, ip, user_agent, page_url and what else the event says of the person."""
@@ -87,6 +88,8 @@ class HeldMail:
     purpose: str | None
     subject: str | None
     """Of a campaign; a digest is known by its articles."""
+    language: str | None
+    """Of a digest's articles."""
     status: str
     skip_reason: str | None
     created_at: datetime

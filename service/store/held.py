@@ -24,11 +24,11 @@ from service.store.schema import Subscriber
 from service.store.transaction import Transaction
 
 
-def find_profile(tx: Transaction, subscriber_id: int) -> HeldProfile | None:
+def find_profile(tx: Transaction, subscriber_id: int, language: str | None) -> HeldProfile | None:
     row = tx.session.get(Subscriber, subscriber_id, populate_existing=True)
     if row is None:
         return None
-    topics = tx.session.scalars(text(_TOPICS), {"id": subscriber_id})
+    topics = tx.session.scalars(text(_TOPICS), {"id": subscriber_id, "language": language or row.language.value})
     return HeldProfile(
         subscriber_id=row.id,
         address=row.address,
@@ -107,7 +107,7 @@ def _rows(tx: Transaction, statement: str, subscriber_id: int, **values: object)
 
 
 _TOPICS = """
-SELECT t.slug FROM subscriber_topics c JOIN topics t ON t.id = c.topic_id
+SELECT coalesce(t.names ->> :language, t.slug) FROM subscriber_topics c JOIN topics t ON t.id = c.topic_id
 WHERE c.subscriber_id = :id ORDER BY t.list_id, t.position, t.slug
 """
 _SUBSCRIPTIONS = """
@@ -119,7 +119,7 @@ WHERE b.subscriber_id = :id ORDER BY l.id, b.purpose
 _EVENTS = """
 SELECT e.id AS event_id, e.record_id::text AS record_id, e.occurred_at, l.slug AS list,
        coalesce(l.names ->> :language, l.slug) AS list_name, e.purpose, e.state, e.channel, e.lawful_basis, e.actor,
-       s.body AS statement, e.notice_id, e.personal AS sealed
+       s.body AS statement, s.language AS statement_language, e.notice_id, e.personal AS sealed
 FROM consent_events e JOIN lists l ON l.id = e.list_id LEFT JOIN statements s ON s.id = e.statement_id
 WHERE e.subscriber_id = :id ORDER BY e.seq
 """
@@ -135,8 +135,8 @@ WHERE g.subscriber_id = :id OR g.address_hmac = (SELECT s.address_hmac FROM subs
 ORDER BY g.id
 """
 _MAILS = """
-SELECT d.id AS delivery_id, d.kind, l.slug AS list, d.purpose, r.subject, d.status, d.skip_reason, d.created_at,
-       d.due_at, d.finished_at, d.message_id,
+SELECT d.id AS delivery_id, d.kind, l.slug AS list, d.purpose, r.subject, i.language, d.status, d.skip_reason,
+       d.created_at, d.due_at, d.finished_at, d.message_id,
        (SELECT jsonb_agg(jsonb_build_array(a.title, a.canonical_url) ORDER BY shown.place)
         FROM unnest(i.article_ids) WITH ORDINALITY AS shown(article_id, place)
         JOIN articles a ON a.id = shown.article_id) AS articles,

@@ -121,6 +121,8 @@ def set_local_hour(tx: Transaction, subscriber_id: int, hour: int | None, time_z
 
 def knows_time_zone(tx: Transaction, name: str) -> bool:
     """Whether the server that reckons with time zones has one of this name."""
+    if "\0" in name:  # PostgreSQL refuses to look for a NUL
+        return False
     known = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name)")
     return bool(tx.session.scalar(known, {"name": name}))
 

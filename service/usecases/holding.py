@@ -23,9 +23,9 @@ FORMAT = "milepost-held-1"
 def collect_held(tx: Transaction, keys: Keys, subscriber_id: int, language: str | None = None) -> Held | None:
     """Everything, with the evidence decrypted; None if there is no such subscriber. Changes nothing.
 
-    Lists are named in `language`, by default the subscriber's.
+    Lists and topics are named in `language`, by default the subscriber's.
     """
-    profile = held.find_profile(tx, subscriber_id)
+    profile = held.find_profile(tx, subscriber_id, language)
     if profile is None:
         return None
     language = language or profile.language

@@ -64,6 +64,10 @@ class Control:
     lists: tuple[ControlList, ...]
     """Empty: nothing is subscribed to."""
 
+    @property
+    def gets_digest(self) -> bool:
+        return any(entry.purpose is Purpose.DIGEST for a_list in self.lists for entry in a_list.purposes)
+
 
 def get_control(tx: Transaction, keys: Keys, token_text: str) -> Control | NotOurs:
     """What the control page shows. Changes nothing."""

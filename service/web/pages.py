@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.bootstrap import Container
 from service.domain.words import Language
-from service.texts import LANGUAGE_NAMES, Catalogue, day, templates_dir
+from service.texts import LANGUAGE_NAMES, Catalogue, day, minute, templates_dir
 
 
 class Pages:
@@ -27,7 +27,7 @@ class Pages:
         )
 
     def render(self, template: str, language: Language, status: int = 200, **values: Any) -> HTMLResponse:
-        """The page `template` (without .html). It can ask for `text(key)` and `day(time)`.
+        """The page `template` (without .html). It can ask for `text(key)`, `day(time)` and `minute(time)`.
 
         `switch` is the query that a link to the page in another language keeps; None: the page has no address to link.
         """
@@ -36,6 +36,7 @@ class Pages:
             language=language,
             text=lambda key, **words: self.texts.text(language, key, **words),
             day=lambda at: day(language, at),
+            minute=lambda at: minute(language, at),
             **values,
         )
         return HTMLResponse(html, status, headers={"Content-Language": language.value})

@@ -18,7 +18,7 @@ HEADERS = {
 }
 """Set unless the handler said otherwise (only the style sheet may be kept)."""
 
-UNLISTED = ("/u/", "/c/", "/confirm/", "/subscribe/")
+UNLISTED = ("/u/", "/c/", "/p/", "/a/", "/r/", "/confirm/", "/subscribe/")
 """Paths that no search engine should know."""
 
 TWO_YEARS = 63_072_000

@@ -39,7 +39,7 @@ def collect(tx: Transaction, reader: int) -> Held:
 def test_profile_subscriptions_and_history(tx: Transaction, reader: int) -> None:
     found = collect(tx, reader)
     assert (found.profile.address, found.profile.first_name) == ("anna@fjell.no", "=Anna")
-    assert found.profile.topics == ("running", "gear")
+    assert found.profile.topics == ("Running", "Gear")
     assert [(s.purpose, s.state) for s in found.subscriptions] == [("digest", "active"), ("offers", "active")]
     assert [(e.purpose, e.state) for e in found.consent_events] == [
         ("digest", "requested"),
@@ -109,7 +109,7 @@ def test_the_csv_files_have_every_row(tx: Transaction, reader: int) -> None:
     }
     assert tables["profile"][0]["address"] == "anna@fjell.no"
     assert tables["profile"][0]["first_name"] == "'=Anna", "no spreadsheet computes it"
-    assert json.loads(tables["profile"][0]["topics"]) == ["running", "gear"]
+    assert json.loads(tables["profile"][0]["topics"]) == ["Running", "Gear"]
     assert [row["state"] for row in tables["consent_events"]] == ["requested", "requested", "given", "given"]
     assert json.loads(tables["consent_events"][2]["personal"])["ip"] == "203.0.113.8"
     assert tables["processors"] == [{"name": "Post Office", "region": "EU"}]

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import func, select, text
 
 from service.domain.tokens import Token, TokenKind, purpose_flag
-from service.domain.words import Channel, ConsentState, Purpose, SubscriptionState
+from service.domain.words import Channel, ConsentState, Language, Purpose, SubscriptionState
 from service.store import consent, subscribers
 from service.store.schema import Base, ConsentEvent, Signup, Subscriber, Subscription
+from service.web.time_zones import zones_by_region
 from tests.usecases.builders import personal
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=frontier"
@@ -96,9 +97,10 @@ class TestLookingChangesNothing:
         assert page.headers["referrer-policy"] == "no-referrer"
         assert "noindex" in page.headers["x-robots-tag"]
 
-    def test_the_unsubscribe_page_is_one_form(self, client, links):
+    def test_the_unsubscribe_page_is_one_form_before_all_others(self, client, links):
         page = client.get(links["unsubscribe"]).text
-        assert page.count("<form") == 1
+        forms = re.findall(r'<form[^>]*action="/(\w)/', page)
+        assert forms == ["u", "c", "c"], "fewer mails are offered behind the way out, never in it"
         assert "required" not in page
 
 
@@ -232,7 +234,7 @@ class TestOneClick:
     def test_a_post_that_says_nothing_shows_the_button(self, client, links, container, body):
         before = everything_stored(container)
         answer = client.post(links["unsubscribe"], content=body, headers={"Content-Type": URLENCODED})
-        assert (answer.status_code, answer.text.count("<form")) == (422, 1)
+        assert (answer.status_code, answer.text.count('action="/u/')) == (422, 1)
         assert everything_stored(container) == before
         for link in ("test unsubscribe", "deleted unsubscribe"):
             answer = client.post(links[link], content=body, headers={"Content-Type": URLENCODED})
@@ -330,7 +332,44 @@ class TestControlPage:
         page = client.get(saved.headers["location"]).text
         assert '<html lang="de">' in page
         assert "Gespeichert" in page
-        assert re.findall(r'value="([\w-]+)" checked', page) == ["nutrition", "de"]
+        assert re.findall(r'value="([\w-]+)" checked', page) == ["nutrition", "daily", "de"]
+
+    def test_rhythm_and_hour(self, client, links):
+        choices = {"action": "save", "topics": ["gear"], "rhythm": "weekly", "hour": "7", "time_zone": "Asia/Tokyo"}
+        page = client.get(client.post(links["control"], data=choices).headers["location"]).text
+        assert '<input type="radio" name="rhythm" value="weekly" checked>' in page
+        assert re.findall(r'<option value="([^"]+)" selected', page) == ["7", "Asia/Tokyo"]
+        anew = {"action": "save", "topics": ["gear"], "hour": "", "time_zone": "Asia/Tokyo"}
+        page = client.get(client.post(links["control"], data=anew).headers["location"]).text
+        assert re.findall(r'<option value="([^"]+)" selected', page) == ["Europe/London"], "no hour, no time zone"
+        assert '<input type="radio" name="rhythm" value="weekly" checked>' in page, "what is not said stays"
+
+    @pytest.mark.parametrize(("language", "city"), [("de", "Kopenhagen"), ("fr", "Copenhague"), ("en", "Copenhagen")])
+    def test_time_zones_are_named_in_the_readers_language(self, client, links, language, city):
+        page = client.get(f"{links['control']}?language={language}").text
+        assert f'<option value="Europe/Copenhagen">{city}</option>' in page
+
+    def test_every_time_zone_on_offer_is_known_to_the_database(self, container):
+        offered = {zone.name for _, zones in zones_by_region(Language.EN) for zone in zones}
+        with container.transaction() as tx:
+            known = set(tx.session.scalars(text("SELECT name FROM pg_timezone_names")))
+        assert len(offered) > 300
+        assert offered <= known
+
+    def test_less_instead_of_nothing(self, client, links, container):
+        """Each offer beside the unsubscribe is one press, and changes nothing else."""
+        page = client.get(links["unsubscribe"]).text
+        hidden = r'<input type="hidden" name="(\w+)" value="(\w+)">'
+        offer = rf'<form method="post" action="(/c/\w+)">\s*{hidden}\s*<button[^>]*value="(\w+)"'
+        [less, pause] = re.findall(offer, page)
+        before = states(container)
+        for action, field, value, button in (less, pause):
+            assert client.post(action, data={field: value, "action": button}).status_code == 303
+        with container.transaction() as tx:
+            reader = tx.session.scalars(select(Subscriber)).one()
+            assert (reader.rhythm, reader.paused_until is not None) == ("monthly", True)
+        assert states(container) == before
+        assert 'value="monthly"' not in client.get(links["unsubscribe"]).text
 
     @pytest.mark.parametrize(
         ("fields", "day"),
@@ -356,6 +395,12 @@ class TestControlPage:
             ({"action": "save", "topics": ["chess"]}, "does not exist"),
             ({"action": "save", "topics": ["gear\x00"]}, "does not exist"),
             ({"action": "save", "topics": ["gear"], "language": "it"}, "one of the languages"),
+            ({"action": "save", "topics": ["gear"], "rhythm": "hourly"}, "one of the rhythms"),
+            ({"action": "save", "topics": ["gear"], "hour": "24"}, "one of the hours"),
+            ({"action": "save", "topics": ["gear"], "hour": "²"}, "one of the hours"),
+            ({"action": "save", "topics": ["gear"], "hour": "9" * 5000}, "one of the hours"),
+            ({"action": "save", "topics": ["gear"], "hour": "7", "time_zone": "Moon"}, "one of the time zones"),
+            ({"action": "save", "topics": ["gear"], "hour": "7", "time_zone": "a\x00"}, "one of the time zones"),
             ({"action": "pause", "until": "2026-03-02"}, "after today"),
             ({"action": "pause", "until": "2028-01-01"}, "within a year"),
             ({"action": "pause", "until": "tomorrow"}, "year-month-day"),

@@ -1,4 +1,5 @@
-"""The control page: topics, language and pause, from a link in any mail. It shows nothing personal (design §7)."""
+"""The control page: topics, rhythm, hour, language and pause, from a link in any mail. It shows nothing personal
+(design §7); what we hold needs a fresh link, which is asked for here."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
@@ -8,16 +9,21 @@ from fastapi.responses import RedirectResponse, Response
 
 from service.domain.subscriptions import LONGEST_PAUSE, NotOurs
 from service.domain.tokens import TokenKind
-from service.domain.words import Language
+from service.domain.words import Language, Rhythm
 from service.errors import Kind, ServiceError
-from service.usecases import preferences
-from service.usecases.preferences import Control
+from service.usecases import preferences, private
+from service.usecases.preferences import Arrival, Control
 from service.web.deps import Fields, get_container, get_pages, read_form, read_language
+from service.web.public.lost import lost
+from service.web.time_zones import USUAL, is_offered, zones_by_region
 
 router = APIRouter()
 
+LONGEST_HOUR = 2
+"""Digits."""
 PAUSES = {"week": timedelta(days=7), "month": timedelta(days=30)}
-DONE = ("saved", "paused", "resumed")
+DONE = {"save": "saved", "rhythm": "saved", "pause": "paused", "resume": "resumed", "link": "link"}
+"""Button → what the page says afterwards."""
 
 
 @router.api_route("/c/{token}", methods=["GET", "HEAD"])
@@ -26,7 +32,7 @@ def show_control(request: Request, token: str) -> Response:
     with container.transaction() as tx:
         control = preferences.get_control(tx, container.keys, token)
     done = request.query_params.get("done", "")
-    return _show(request, token, control, done=done if done in DONE else "")
+    return _show(request, token, control, done=done if done in DONE.values() else "")
 
 
 @router.post("/c/{token}")
@@ -37,24 +43,33 @@ def change_control(request: Request, token: str, fields: Annotated[Fields, Depen
         with container.transaction() as tx:
             match action:
                 case "save":
-                    found = preferences.change_preferences(
-                        tx, container.keys, token, language=_language(fields), topics=fields.get("topics", ())
+                    found: Control | NotOurs | private.LinkAsked = preferences.change_preferences(
+                        tx,
+                        container.keys,
+                        token,
+                        language=_language(fields),
+                        topics=fields.get("topics", ()),
+                        rhythm=_rhythm(fields),
+                        arrival=_arrival(fields),
                     )
+                case "rhythm":  # beside an unsubscribe: this and nothing else
+                    found = preferences.change_preferences(tx, container.keys, token, rhythm=_rhythm(fields))
                 case "pause" | "resume":
                     until = _until(fields, tx.now) if action == "pause" else None
                     found = preferences.pause(tx, container.keys, token, until)
+                case "link":
+                    found = private.ask_private_link(tx, container.keys, token)
                 case _:
                     raise _unusable("action_unknown", "action")
     except ServiceError as error:
         if error.kind is not Kind.INVALID:
             raise
         with container.transaction() as tx:
-            found = preferences.get_control(tx, container.keys, token)
-        return _show(request, token, found, problem=error)
+            shown = preferences.get_control(tx, container.keys, token)
+        return _show(request, token, shown, problem=error)
     if isinstance(found, NotOurs):
         return _show(request, token, found)
-    done = {"save": "saved", "pause": "paused"}.get(action, "resumed")
-    return RedirectResponse(f"/c/{token}?done={done}", 303)
+    return RedirectResponse(f"/c/{token}?done={DONE[action]}", 303)
 
 
 def _show(
@@ -62,12 +77,7 @@ def _show(
 ) -> Response:
     container, pages = get_container(request), get_pages(request)
     if isinstance(control, NotOurs):
-        opened = container.keys.open(TokenKind.CONTROL, token)
-        if opened and opened.first == 0:
-            return pages.message("test_link", read_language(request))
-        if opened:
-            return pages.message("nobody_left", read_language(request))
-        return pages.message("link_unknown", read_language(request), 404)
+        return lost(request, TokenKind.CONTROL, token)
     language = read_language(request, request.query_params.get("language", "") or control.language)
     today = container.clock.now().date()
     return pages.render(
@@ -78,6 +88,10 @@ def _show(
         token=token,
         done=done,
         problem=problem,
+        rhythms=list(Rhythm),
+        regions=zones_by_region(language),
+        chosen_zone=control.arrival.time_zone or USUAL[control.language],
+        other_zone=zone if (zone := control.arrival.time_zone) and not is_offered(zone) else None,
         first_day=today + timedelta(days=1),
         last_day=today + LONGEST_PAUSE - timedelta(days=1),
     )
@@ -88,6 +102,25 @@ def _language(fields: Fields) -> Language | None:
     if wanted and wanted not in list(Language):
         raise _unusable("language_unknown", "language")
     return Language(wanted) if wanted else None
+
+
+def _rhythm(fields: Fields) -> Rhythm | None:
+    wanted = fields.get("rhythm", ("",))[0]
+    if wanted and wanted not in list(Rhythm):
+        raise _unusable("rhythm_unknown", "rhythm")
+    return Rhythm(wanted) if wanted else None
+
+
+def _arrival(fields: Fields) -> Arrival | None:
+    """The time zone counts only beside an hour; an empty hour is as soon as the digest is ready."""
+    if "hour" not in fields:
+        return None
+    wanted = fields["hour"][0]
+    if not wanted:
+        return Arrival(None, None)
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= LONGEST_HOUR):
+        raise _unusable("hour_unknown", "hour")
+    return Arrival(int(wanted), fields.get("time_zone", ("",))[0] or None)
 
 
 def _until(fields: Fields, now: datetime) -> datetime:
