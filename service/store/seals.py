@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import func, insert, select, text
 
 from service.domain.checkpoints import Member, Wordings
-from service.domain.merkle import Frontier
+from service.domain.merkle import Frontier, inclusion_path, leaf
 from service.store.schema import Checkpoint
 from service.store.transaction import Transaction
 
@@ -117,7 +117,30 @@ def list_after(tx: Transaction, number: int) -> Iterable[Stored]:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class Inclusion:
+    """Where an event stands in the tree, and what proves it without any other reader's record."""
+
+    position: int
+    size: int
+    path: list[bytes]
+    line: str
+    """The signed checkpoint whose root the path leads to."""
+
+
+def find_inclusion(tx: Transaction, event_ids: Sequence[int]) -> dict[int, Inclusion]:
+    """Event id → what proves that it is in the tree. Events that are not sealed yet are left out."""
+    found = {}
+    for growth in _list_growths(tx, event_ids):
+        leaves = [leaf(hash_) for hash_ in growth.hashes]
+        size = growth.before.size + len(leaves)
+        for event_id, position in growth.positions.items():
+            path = inclusion_path(growth.before, leaves, position)
+            found[event_id] = Inclusion(position, size, path, growth.line)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
     """One checkpoint with what is needed to prove the events that it was the first to cover."""
 
     line: str
@@ -128,8 +151,8 @@ class Growth:
     """Event id → position, of those that were asked for."""
 
 
-def list_growths(tx: Transaction, event_ids: Sequence[int]) -> list[Growth]:
-    """The checkpoints that first covered these events. Events without one are left out."""
+def _list_growths(tx: Transaction, event_ids: Sequence[int]) -> list[_Growth]:
+    """The checkpoints that first covered these events."""
     found: dict[int, dict[int, int]] = {}
     for row in tx.session.execute(text(_COVERED), {"ids": list(event_ids)}):
         found.setdefault(row.number, {})[row.event_id] = row.position
@@ -139,7 +162,7 @@ def list_growths(tx: Transaction, event_ids: Sequence[int]) -> list[Growth]:
         assert checkpoint is not None
         before = _find_before(tx, number)
         hashes = tx.session.scalars(text(_HASHES), {"start": before.size, "end": checkpoint.size})
-        growths.append(Growth(checkpoint.line, before, list(hashes), positions))
+        growths.append(_Growth(checkpoint.line, before, list(hashes), positions))
     return growths
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -10,6 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from service.domain.chain_checks import Wording
+from service.domain.seal_checks import Sealed, StoredCheckpoint
 from service.store.seals import WORDING_TABLES
 from service.store.transaction import Transaction
 
@@ -31,20 +33,10 @@ EVENT_COLUMNS = (
 )
 
 
-def stream_events(tx: Transaction) -> Iterator[tuple[Any, ...]]:
+def stream_events(tx: Transaction) -> Iterator[dict[str, Any]]:
     """Every event, chain by chain, as EVENT_COLUMNS."""
-    return _stream(tx, f"SELECT {', '.join(EVENT_COLUMNS)} FROM consent_events ORDER BY subscriber_id, seq")  # noqa: S608 - our own names
-
-
-class Sealed(NamedTuple):
-    """A position, with the event at it as far as it is there."""
-
-    position: int
-    event_id: int
-    record_id: UUID | None
-    subject: int | None
-    seq: int | None
-    hash: bytes | None
+    query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM consent_events ORDER BY subscriber_id, seq"  # noqa: S608 - our own names
+    return (dict(zip(EVENT_COLUMNS, row, strict=True)) for row in _stream(tx, query))
 
 
 def stream_sealed(tx: Transaction) -> Iterator[Sealed]:
@@ -54,14 +46,6 @@ def stream_sealed(tx: Transaction) -> Iterator[Sealed]:
         "LEFT JOIN consent_events e ON e.id = s.event_id WHERE s.position IS NOT NULL ORDER BY s.position, s.event_id",
     )
     return itertools.starmap(Sealed, rows)
-
-
-class StoredCheckpoint(NamedTuple):
-    number: int
-    size: int
-    frontier: Sequence[bytes]
-    line: str
-    members: str
 
 
 def stream_checkpoints(tx: Transaction) -> Iterator[StoredCheckpoint]:
@@ -84,15 +68,8 @@ def stream_erased(tx: Transaction) -> Iterator[tuple[int]]:
     return _stream(tx, "SELECT subscriber_id FROM erasures ORDER BY subscriber_id")
 
 
-class Wording(NamedTuple):
-    table: str
-    id: int
-    sha256: bytes
-    found: bytes
-    """The hash of what it says now, computed as `store/wordings.py` does."""
-
-
 def stream_wordings(tx: Transaction) -> Iterator[Wording]:
+    """With the hash of what each says now, made as `store/wordings.py` and `store/contexts.py` make it."""
     for table in WORDING_TABLES:
         said = "list_id, definition::text" if table == "forms" else "body"
         for row in _stream(tx, f"SELECT id, sha256, {said} FROM {table} ORDER BY id"):  # noqa: S608 - our own names
@@ -116,7 +93,7 @@ def get_unsealed(tx: Transaction) -> Unsealed:
     return Unsealed(*row)
 
 
-def list_without_seal(tx: Transaction) -> Iterator[tuple[int, UUID, int, int]]:
+def stream_without_seal(tx: Transaction) -> Iterator[tuple[int, UUID, int, int]]:
     """(event id, record id, subject, number) of events that have no row of seals at all."""
     return _stream(
         tx,
@@ -125,7 +102,7 @@ def list_without_seal(tx: Transaction) -> Iterator[tuple[int, UUID, int, int]]:
     )
 
 
-def list_waiting_without_event(tx: Transaction) -> Iterator[tuple[int]]:
+def stream_without_event(tx: Transaction) -> Iterator[tuple[int]]:
     return _stream(
         tx,
         "SELECT s.event_id FROM event_seals s WHERE s.position IS NULL "

@@ -14,8 +14,8 @@ from service.errors import Kind, ServiceError
 from service.store import audit, consent, proofs, subscribers
 from service.store.proofs import Evidence
 from service.store.schema import ConsentEvent
+from service.store.seals import Inclusion, find_inclusion
 from service.store.transaction import Transaction
-from service.usecases.sealing import Inclusion, find_inclusion
 
 ACT = "consent_proof"
 WHAT_WAS_SHREDDED = (

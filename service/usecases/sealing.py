@@ -4,86 +4,19 @@ A checkpoint is committed first and appended to the file after that. What a cras
 whoever comes next: the newest row in the database is at most one line ahead of the file.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-
 from service.domain import checkpoints
 from service.domain.checkpoints import Checkpoint, Restored, Tree
 from service.domain.ledger import LedgerKeys, spell_time
-from service.domain.merkle import Frontier, inclusion_path, leaf
+from service.domain.merkle import Frontier, leaf
 from service.errors import Kind, ServiceError
 from service.store import audit, seals
 from service.store.append_only import AppendOnlyFile
 from service.store.claims import keep_for_certain
+from service.store.standing import WHAT_TO_DO, Standing, compare
 from service.store.transaction import Transaction, TransactionFactory
 
 TURN = 5
 """Sets of events that a worker seals before it looks at other work; each takes well under a second."""
-
-
-class Standing(StrEnum):
-    """How the database and the file of its checkpoints stand to each other."""
-
-    CURRENT = "current"
-    FILE_BEHIND = "file_behind"
-    """What is missing can be appended: a crash came between commit and file, or an older copy of the file was used."""
-    FILE_LOST = "file_lost"
-    FILE_SPOILT = "file_spoilt"
-    DATABASE_BEHIND = "database_behind"
-    """A backup was put back, or somebody removed the newest events and checkpoints, or it is another database."""
-
-
-WHAT_TO_DO = {
-    Standing.FILE_LOST: (
-        "The database has checkpoints but their file is missing or empty; nothing was sealed. Look whether ledger_dir "
-        "is the right directory, or put the file back from its backup. If it is lost for good: `milepost consent "
-        "restored --reason …` makes it again from the database and says so in it."
-    ),
-    Standing.FILE_SPOILT: (
-        "The newest line of the checkpoint file cannot be read; nothing was sealed. `milepost consent verify` says "
-        "more; put the file back from its backup."
-    ),
-    Standing.DATABASE_BEHIND: (
-        "The database is older than the file of its checkpoints: events that were sealed are not in it. Nothing was "
-        "sealed. After a backup was put back on purpose: `milepost consent restored --reason …`. Otherwise somebody "
-        "removed the newest events: `milepost consent verify` names them."
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Inclusion:
-    """Where an event stands in the tree, and what proves it without any other reader's record."""
-
-    position: int
-    size: int
-    path: list[bytes]
-    line: str
-    """The signed checkpoint whose root the path leads to."""
-
-
-def compare(tx: Transaction, file: AppendOnlyFile) -> Standing:
-    last = file.last()  # before the database is asked: a line is in it before it is in the file
-    newest = seals.find_newest(tx)
-    if last is None:
-        if newest is None:
-            return Standing.CURRENT
-        return Standing.FILE_BEHIND if newest.number == 1 else Standing.FILE_LOST
-    try:
-        text, _ = checkpoints.read_line(last)
-        number = checkpoints.read_checkpoint(text).number
-    except ValueError:
-        return Standing.FILE_SPOILT
-    stored = seals.find_checkpoint(tx, number)
-    if newest is None or stored is None or stored.line != text:
-        return Standing.DATABASE_BEHIND
-    return Standing.CURRENT if newest.number == number else Standing.FILE_BEHIND
-
-
-def is_behind(tx: Transaction, file: AppendOnlyFile) -> bool:
-    """Whether the database lacks what its checkpoint file knows: nobody may be served from it."""
-    return compare(tx, file) is Standing.DATABASE_BEHIND
 
 
 def seal_new(transaction: TransactionFactory, ledger: LedgerKeys, file: AppendOnlyFile, *, at_most: int = TURN) -> bool:
@@ -170,18 +103,6 @@ def _follows(ledger: LedgerKeys, before: str | None, stored: seals.Stored) -> bo
         and checkpoint.previous == previous
         and checkpoint.members == checkpoints.digest(stored.members)
     )
-
-
-def find_inclusion(tx: Transaction, event_ids: Sequence[int]) -> dict[int, Inclusion]:
-    """Event id → what proves that it is in the tree. Events that are not sealed yet are left out."""
-    found = {}
-    for growth in seals.list_growths(tx, event_ids):
-        leaves = [leaf(hash_) for hash_ in growth.hashes]
-        size = growth.before.size + len(leaves)
-        for event_id, position in growth.positions.items():
-            path = inclusion_path(growth.before, leaves, position)
-            found[event_id] = Inclusion(position, size, path, growth.line)
-    return found
 
 
 def record_restored(

@@ -4,18 +4,20 @@ Rows are read as they stream by, so memory does not grow with the ledger. Nothin
 but the secret key and the checkpoint file.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.domain.chain_checks import ChainCheck, Progress, Row, Shas, Streams, check_wordings
+from service.domain.checkpoint_lines import Known, effective_lines, read_lines
 from service.domain.checkpoints import Checkpoint
 from service.domain.faults import Fault, FaultKind, Findings
-from service.domain.ledger import LedgerKeys
+from service.domain.ledger import LedgerKeys, event_hash
+from service.domain.seal_checks import SealCheck, Sequences
 from service.store import verification
 from service.store.append_only import AppendOnlyFile
+from service.store.consent import record_of
 from service.store.transaction import Transaction, TransactionFactory
-from service.usecases.checking_chains import ChainCheck, Progress, check_wordings
-from service.usecases.checking_lines import read_file
-from service.usecases.checking_seals import SealCheck
 
 KEPT = 100
 """Faults that are described; the rest is counted."""
@@ -55,16 +57,16 @@ def verify(
 ) -> Report:
     """Check everything; find every fault and name the first ones. Begins a transaction of its own."""
     findings = Findings(KEPT)
-    known = read_file(ledger, file, findings)  # before the database: every line was a row before it was a line
+    known = read_lines(ledger, file.lines(), findings)  # first: every line was a row before it was a line
     if any(fault.kind is FaultKind.ANOTHER_KEY for fault in findings.kept):
         return Report(faults=findings.count, kept=tuple(findings.kept), first=findings.first)
     with transaction() as tx:
         verification.begin_one_moment(tx)
-        shas = check_wordings(tx, known, findings)
-        chains = ChainCheck(tx, ledger, shas, findings)
-        chains.run(progress)
-        seals = SealCheck(tx, ledger, file, findings)
-        seals.run(known, progress)
+        shas = check_wordings(verification.stream_wordings(tx), known, findings)
+        chains = ChainCheck(ledger, _hashes_with(shas), findings)
+        chains.run(_streams(tx), progress)
+        seals = SealCheck(ledger, lambda subject, seq: verification.find_place(tx, subject, seq), findings)
+        seals.run(known, _sequences(tx, file, known), progress)
         unsealed = verification.get_unsealed(tx)
         kept = tuple(_located(tx, fault) for fault in findings.kept)
     first = findings.first
@@ -80,6 +82,45 @@ def verify(
         faults=findings.count,
         kept=kept,
         first=kept[findings.kept.index(first)] if first else None,
+    )
+
+
+def _hashes_with(shas: Shas) -> Callable[[Row], bytes | None]:
+    def sha(table: str, number: int | None) -> bytes | None:
+        """Nothing is known of a wording that is not there; that is not the same as none having been shown."""
+        return None if number is None else shas.get(table, {}).get(number, b"")
+
+    def hash_of(row: Row) -> bytes | None:
+        wordings = {
+            "statement": sha("statements", row["statement_id"]),
+            "notice": sha("notices", row["notice_id"]),
+            "form": sha("forms", row["form_id"]),
+            "context": sha("contexts", row["context_id"]),
+        }
+        try:
+            return event_hash(record_of(row, wordings))
+        except (TypeError, AttributeError, ValueError):  # somebody lifted the table's constraints, too
+            return None
+
+    return hash_of
+
+
+def _streams(tx: Transaction) -> Streams:
+    return Streams(
+        events=verification.stream_events(tx),
+        subscriptions=verification.stream_subscriptions(tx),
+        keys=verification.stream_subject_keys(tx),
+        erased=verification.stream_erased(tx),
+    )
+
+
+def _sequences(tx: Transaction, file: AppendOnlyFile, known: Known) -> Sequences:
+    return Sequences(
+        sealed=verification.stream_sealed(tx),
+        lines=effective_lines(file.lines(), known),
+        stored=verification.stream_checkpoints(tx),
+        without_seal=verification.stream_without_seal(tx),
+        without_event=verification.stream_without_event(tx),
     )
 
 

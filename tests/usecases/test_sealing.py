@@ -14,8 +14,8 @@ from service.domain.merkle import Frontier, leaf, root_of_path
 from service.domain.words import ConsentState
 from service.errors import ServiceError
 from service.store import seals
+from service.store.standing import Standing, compare
 from service.usecases import sealing
-from service.usecases.sealing import Standing
 from tests.usecases.ledgers import KEYS, Ledger, a_ledger
 
 
@@ -39,7 +39,7 @@ def hashes(ledger: Ledger) -> list[bytes]:
 
 def standing(ledger: Ledger) -> Standing:
     with ledger.transaction() as tx:
-        return sealing.compare(tx, ledger.file)
+        return compare(tx, ledger.file)
 
 
 def backup(ledger: Ledger) -> dict[str, list]:
@@ -115,7 +115,7 @@ def test_one_event_is_proven_without_another_ones_record(ledger: Ledger, monkeyp
     ids = [ledger.event(reader, seq).id for reader in readers for seq in (1, 2, 3)]
     unsealed = ledger.append(readers[0], ConsentState.REAFFIRMED)
     with ledger.transaction() as tx:
-        found = sealing.find_inclusion(tx, [*ids, unsealed])
+        found = seals.find_inclusion(tx, [*ids, unsealed])
     assert set(found) == set(ids)
     by_position = hashes(ledger)
     for inclusion in found.values():
@@ -220,7 +220,7 @@ def test_after_a_lawful_restore_the_tree_goes_on_from_there(ledger: Ledger) -> N
     assert lines[3].root == lines[0].root
     assert standing(ledger) is Standing.CURRENT
     with ledger.transaction() as tx:
-        (inclusion,) = sealing.find_inclusion(tx, [again]).values()
+        (inclusion,) = seals.find_inclusion(tx, [again]).values()
         noted = tx.session.execute(text("SELECT actor, act, reason FROM audit_entries")).all()
     assert checkpoints.read_checkpoint(inclusion.line).number == 5
     assert noted == [("ada", "ledger_restored", "The disk died.")]

@@ -17,6 +17,7 @@ from service.domain.words import ConsentState, Language
 from service.store import seals, wordings
 from service.store.append_only import AppendOnlyFile
 from service.store.consent import record_of
+from service.store.standing import is_behind
 from service.usecases import sealing
 from service.usecases.verifying import Report, verify
 from tests.usecases.ledgers import KEYS, STATES, Ledger, a_ledger
@@ -317,7 +318,7 @@ def test_the_newest_events_are_deleted_with_their_checkpoint(ledger: Ledger) -> 
         (FaultKind.CHECKPOINT_MISSING, 4)
     ]
     with ledger.transaction() as tx:
-        assert sealing.is_behind(tx, ledger.file)
+        assert is_behind(tx, ledger.file)
 
 
 def test_the_words_that_were_shown_are_changed_with_their_hash(ledger: Ledger) -> None:

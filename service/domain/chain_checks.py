@@ -1,31 +1,41 @@
 """Each reader's chain of events by itself: nothing changed, forged or left out, and what follows from it is true."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from service.domain.checkpoint_lines import Known
 from service.domain.faults import Fault, FaultKind, Findings
-from service.domain.ledger import BEGINNING, LedgerKeys, event_hash
+from service.domain.ledger import BEGINNING, LedgerKeys
 from service.domain.subscriptions import state_after
 from service.domain.words import ConsentState, SubscriptionState
-from service.store import verification
-from service.store.consent import gives, record_of
-from service.store.seals import WORDING_TABLES
-from service.store.transaction import Transaction
-from service.usecases.checking_lines import Known
 
 Progress = Callable[[str, int], None]
 EVERY = 10_000
 Shas = Mapping[str, Mapping[int, bytes]]
 """Table → id → hash, as it was published."""
+Row = Mapping[str, Any]
 _STATES = {str(state): state for state in ConsentState}
+_GIVE = (ConsentState.GIVEN, ConsentState.REAFFIRMED)
 
 
-def check_wordings(tx: Transaction, known: Known, findings: Findings) -> Shas:
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A text that readers were shown, as it is stored."""
+
+    table: str
+    id: int
+    sha256: bytes
+    found: bytes
+    """The hash of what it says now."""
+
+
+def check_wordings(wordings: Iterable[Wording], known: Known, findings: Findings) -> Shas:
     """Every wording against itself and against the checkpoints. Returns the hashes that events were bound to."""
-    shas: dict[str, dict[int, bytes]] = {table: {} for table in WORDING_TABLES}
+    shas: dict[str, dict[int, bytes]] = {}
     newest = known.newest.wordings if known.newest else {}
     waiting = dict(known.wordings)
-    for wording in verification.stream_wordings(tx):
+    for wording in wordings:
         name = f"{wording.table}/{wording.id}"
         sealed = waiting.pop(name, None)
         if sealed is None and wording.id <= newest.get(wording.table, 0):
@@ -33,10 +43,10 @@ def check_wordings(tx: Transaction, known: Known, findings: Findings) -> Shas:
         elif wording.found != wording.sha256 or sealed not in (None, wording.sha256.hex()):
             findings.add(Fault(FaultKind.WORDING_CHANGED, wording=name))
         # What was published decides about the events: one changed text is one fault, not one for each who agreed.
-        shas[wording.table][wording.id] = bytes.fromhex(sealed) if sealed else wording.sha256
+        shas.setdefault(wording.table, {})[wording.id] = bytes.fromhex(sealed) if sealed else wording.sha256
     for name, sealed in waiting.items():
         table, _, number = name.partition("/")
-        shas[table][int(number)] = bytes.fromhex(sealed)
+        shas.setdefault(table, {})[int(number)] = bytes.fromhex(sealed)
         findings.add(Fault(FaultKind.WORDING_MISSING, wording=name))
     return shas
 
@@ -66,26 +76,37 @@ class _Alongside:
         return row
 
 
+@dataclass(frozen=True)
+class Streams:
+    """What is read side by side, each in the order of subjects."""
+
+    events: Iterable[Row]
+    """The columns of events, each subject's in the order of its chain."""
+    subscriptions: Iterable[tuple[int, int, str, str, int]]
+    """(subject, list, purpose, state, event id)."""
+    keys: Iterable[tuple[int, bytes]]
+    erased: Iterable[tuple[int]]
+
+
 class ChainCheck:
     """One pass over every event in the order of chains, with subscriptions and keys alongside."""
 
-    def __init__(self, tx: Transaction, ledger: LedgerKeys, shas: Shas, findings: Findings) -> None:
+    def __init__(self, ledger: LedgerKeys, hash_of: Callable[[Row], bytes | None], findings: Findings) -> None:
+        """`hash_of` makes an event's hash again from what it says; None for what could never have been written."""
         self.events = 0
         self.subjects = 0
-        self._tx = tx
         self._ledger = ledger
-        self._shas = shas
+        self._hash_of = hash_of
         self._findings = findings
-        self._subscriptions = _Alongside(verification.stream_subscriptions(tx))
-        self._keys = _Alongside(verification.stream_subject_keys(tx))
-        self._erased = _Alongside(verification.stream_erased(tx))
         self._states: dict[tuple[int, str], tuple[SubscriptionState, int]] = {}
         self._ever_gave = False
 
-    def run(self, progress: Progress) -> None:
+    def run(self, streams: Streams, progress: Progress) -> None:
+        self._subscriptions = _Alongside(streams.subscriptions)
+        self._keys = _Alongside(streams.keys)
+        self._erased = _Alongside(streams.erased)
         subject, seq, head = None, 0, BEGINNING
-        for values in verification.stream_events(self._tx):
-            row = dict(zip(verification.EVENT_COLUMNS, values, strict=True))
+        for row in streams.events:
             if row["subscriber_id"] != subject:
                 self._end(subject)
                 subject, seq, head = row["subscriber_id"], 0, BEGINNING
@@ -98,7 +119,7 @@ class ChainCheck:
         for left in self._subscriptions.before(None):
             self._differs(left, "no event speaks of it")
 
-    def _check(self, row: dict[str, Any], seq: int, head: bytes) -> None:
+    def _check(self, row: Row, seq: int, head: bytes) -> None:
         for missing in range(seq + 1, min(row["seq"], seq + 100)):
             self._findings.add(Fault(FaultKind.EVENT_MISSING, subject=row["subscriber_id"], seq=missing))
         if self._hash_of(row) != row["hash"]:
@@ -113,24 +134,7 @@ class ChainCheck:
         key = (row["list_id"], row["purpose"])
         before = self._states.get(key)
         self._states[key] = (state_after(state, before[0] if before else None), row["id"])
-        self._ever_gave |= gives(state)
-
-    def _hash_of(self, row: Mapping[str, Any]) -> bytes | None:
-        """None for a row that could not have been written: somebody lifted the table's constraints, too."""
-        wordings = {
-            "statement": self._sha("statements", row["statement_id"]),
-            "notice": self._sha("notices", row["notice_id"]),
-            "form": self._sha("forms", row["form_id"]),
-            "context": self._sha("contexts", row["context_id"]),
-        }
-        try:
-            return event_hash(record_of(row, wordings))
-        except (TypeError, AttributeError, ValueError):
-            return None
-
-    def _sha(self, table: str, number: int | None) -> bytes | None:
-        """Nothing is known of a wording that is not there; that is not the same as none having been shown."""
-        return None if number is None else self._shas[table].get(number, b"")
+        self._ever_gave |= state in _GIVE
 
     def _end(self, subject: int | None) -> None:
         """All events of a subject were seen: look at what stands beside them."""
@@ -170,7 +174,7 @@ class ChainCheck:
         detail = f"list {row[1]}, purpose {row[2]}: {how}"
         self._findings.add(Fault(FaultKind.SUBSCRIPTION_DIFFERS, subject=row[0], detail=detail))
 
-    def _fault(self, kind: FaultKind, row: Mapping[str, Any]) -> None:
+    def _fault(self, kind: FaultKind, row: Row) -> None:
         self._findings.add(
             Fault(kind, subject=row["subscriber_id"], seq=row["seq"], event_id=row["id"], record_id=row["record_id"])
         )

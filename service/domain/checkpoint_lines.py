@@ -1,7 +1,7 @@
 """The checkpoint file by itself: what it holds, whether each line is as it was appended, and what counts of it now."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,7 +9,6 @@ from service.domain import checkpoints
 from service.domain.checkpoints import Checkpoint, Member
 from service.domain.faults import Fault, FaultKind, Findings
 from service.domain.ledger import LedgerKeys
-from service.store.append_only import AppendOnlyFile
 
 
 class Line(NamedTuple):
@@ -38,11 +37,11 @@ class Known:
         )
 
 
-def read_file(ledger: LedgerKeys, file: AppendOnlyFile, findings: Findings) -> Known:
+def read_lines(ledger: LedgerKeys, lines: Iterable[str], findings: Findings) -> Known:
     """Check the lines among themselves: the newest signature vouches for every line that leads to it unbroken."""
     known = Known()
     before: Line | None = None
-    for number, text in enumerate(file.lines(), start=1):
+    for number, text in enumerate(lines, start=1):
         known.lines = number
         line = _read(number, text)
         if line is None:
@@ -61,9 +60,9 @@ def read_file(ledger: LedgerKeys, file: AppendOnlyFile, findings: Findings) -> K
 LIST = "its list of events is not the one that was signed"
 
 
-def effective_lines(file: AppendOnlyFile, known: Known) -> Iterator[Line]:
+def effective_lines(lines: Iterable[str], known: Known) -> Iterator[Line]:
     """The lines that count, as far as the file went when it was read."""
-    for number, text in enumerate(itertools.islice(file.lines(), known.lines), start=1):
+    for number, text in enumerate(itertools.islice(lines, known.lines), start=1):
         line = _read(number, text)
         if line is not None and known.counts(line.checkpoint):
             yield line

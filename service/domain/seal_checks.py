@@ -1,39 +1,75 @@
 """The one sequence of all events against the checkpoints: in the file, and in the database beside it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from service.domain import checkpoints
+from service.domain.chain_checks import EVERY, Progress
+from service.domain.checkpoint_lines import Known, Line
 from service.domain.checkpoints import Member
 from service.domain.faults import Fault, FaultKind, Findings
 from service.domain.ledger import LedgerKeys
 from service.domain.merkle import Frontier, leaf
-from service.store import verification
-from service.store.append_only import AppendOnlyFile
-from service.store.transaction import Transaction
-from service.store.verification import Sealed, StoredCheckpoint
-from service.usecases.checking_chains import EVERY, Progress
-from service.usecases.checking_lines import Known, Line, effective_lines
+
+
+class Sealed(NamedTuple):
+    """A position, with the event at it as far as it is there."""
+
+    position: int
+    event_id: int
+    record_id: UUID | None
+    subject: int | None
+    seq: int | None
+    hash: bytes | None
+
+
+class StoredCheckpoint(NamedTuple):
+    number: int
+    size: int
+    frontier: Sequence[bytes]
+    line: str
+    members: str
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What is read side by side, in order."""
+
+    sealed: Iterator[Sealed]
+    lines: Iterator[Line]
+    """Of the file, as far as they are in force."""
+    stored: Iterator[StoredCheckpoint]
+    without_seal: Iterable[tuple[int, UUID, int, int]]
+    """(event id, record id, subject, number) of events that have no row of seals at all."""
+    without_event: Iterable[tuple[int]]
+    """Ids of events that are gone while their seals wait."""
+
+
+Place = Mapping[str, Any]
+"""event_id, record_id, position and checkpoint of an event that is there."""
 
 
 class SealCheck:
     """One pass over every position, with checkpoints alongside."""
 
-    def __init__(self, tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile, findings: Findings) -> None:
+    def __init__(self, ledger: LedgerKeys, find_place: Callable[[int, int], Place | None], findings: Findings) -> None:
+        """`find_place` looks for an event by subject and number, to tell the moved from the missing."""
         self.sealed = 0
         self.checkpoints = 0
-        self._tx = tx
         self._ledger = ledger
-        self._file = file
+        self._find_place = find_place
         self._findings = findings
-        self._rows = _Ahead(verification.stream_sealed(tx))
         self._tree: Frontier | None = Frontier()
         """None after a fault that leaves no root to go on from."""
         self._size = 0
 
-    def run(self, known: Known, progress: Progress) -> None:
+    def run(self, known: Known, sequences: Sequences, progress: Progress) -> None:
+        self._rows = _Ahead(sequences.sealed)
         said = 0
-        for line, stored in self._pairs(known):
+        for line, stored in self._pairs(known, sequences.lines, sequences.stored):
             self.checkpoints += 1
             whole = self._take_members(line)
             self._check_root(line, stored, whole=whole)
@@ -42,18 +78,19 @@ class SealCheck:
                 said = self.sealed
         while (row := self._rows.take_before(None)) is not None:
             self._uncovered(row)
-        for event_id, record_id, subject, seq in verification.list_without_seal(self._tx):
+        for event_id, record_id, subject, seq in sequences.without_seal:
             self._findings.add(
                 Fault(FaultKind.EVENT_UNCOVERED, subject, seq, event_id, record_id, detail="it has no seal")
             )
-        for (event_id,) in verification.list_waiting_without_event(self._tx):
+        for (event_id,) in sequences.without_event:
             self._findings.add(Fault(FaultKind.SEAL_WITHOUT_EVENT, event_id=event_id))
 
-    def _pairs(self, known: Known) -> Iterator[tuple[Line, StoredCheckpoint | None]]:
+    def _pairs(
+        self, known: Known, lines: Iterable[Line], rows: Iterator[StoredCheckpoint]
+    ) -> Iterator[tuple[Line, StoredCheckpoint | None]]:
         """Lines in force beside the rows of the same number; then the rows that the file does not have yet."""
-        rows = verification.stream_checkpoints(self._tx)
         row = next(rows, None)
-        for line in effective_lines(self._file, known):
+        for line in lines:
             while row is not None and row.number < line.checkpoint.number:
                 self._fault_of(FaultKind.CHECKPOINT_CHANGED, row.number, "the file has none in force of this number")
                 row = next(rows, None)
@@ -133,7 +170,7 @@ class SealCheck:
         subject, seq = member or (None, None)
         there = None
         if member is not None and not self._findings.full:
-            there = verification.find_place(self._tx, *member)
+            there = self._find_place(*member)
         kind = FaultKind.EVENT_MISSING if there is None else FaultKind.EVENT_MOVED
         if there is not None and there["position"] is None:
             kind = FaultKind.EVENT_UNCOVERED
