@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from service import settings as settings_module
 from service import telemetry
@@ -13,8 +14,8 @@ from service.content.fetch import Fetcher
 from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
-from service.domain.surges import Ceilings
 from service.domain.processors import Processor, check_relay, parse_register
+from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
 from service.errors import ConfigurationError
 from service.mail.writer import Writer
@@ -24,6 +25,7 @@ from service.store import engine as store_engine
 from service.store.append_only import AppendOnlyFile
 from service.store.transaction import TransactionFactory, factory
 from service.taskqueue import CeleryTaskQueue
+from service.usecases import starting
 
 
 class SystemClock:
@@ -62,7 +64,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
     telemetry.configure(settings.log_level, settings.log_format)
     clock = SystemClock()
     queue = CeleryTaskQueue(settings.redis_url)
-    keys = Keys(settings.secret_key)
+    keys = Keys(settings.secret_key, settings.address_keys)
     publisher = _publisher(settings)
     processors = _processors(settings)
     engine = store_engine.create(settings.database_url, f"milepost {process}")
@@ -94,6 +96,23 @@ def _disposable_domains(file: Path | None) -> frozenset[str]:
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"MILEPOST_DISPOSABLE_DOMAINS_FILE names {file}, which cannot be used: {error}. Nothing was started."
+        ) from None
+
+
+def check_may_serve(container: Container) -> None:
+    """For processes that serve, before they do. Raises ConfigurationError, also when the database does not answer."""
+    try:
+        with container.transaction() as tx:
+            starting.check_may_serve(
+                tx,
+                container.keys,
+                erasure_file=container.erasure_log,
+                checkpoint_file=container.checkpoint_file,
+            )
+    except OperationalError as error:
+        raise ConfigurationError(
+            f"PostgreSQL cannot be used ({type(error.orig).__name__}), so nobody knows whether this installation may "
+            "serve; nothing was started. `milepost doctor` looks at everything."
         ) from None
 
 

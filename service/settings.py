@@ -18,7 +18,7 @@ from service.domain.words import Language, RelayTls
 from service.errors import ConfigurationError
 
 PREFIX = "MILEPOST_"
-SECRETS = ("database_url", "owner_database_url", "redis_url", "secret_key", "relay_password")
+SECRETS = ("database_url", "owner_database_url", "redis_url", "secret_key", "address_keys", "relay_password")
 """May be given as <NAME>_FILE."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -32,6 +32,7 @@ class Environment(StrEnum):
 
 Several = tuple[str, ...]
 """Comma-separated in the environment."""
+KEY_LENGTH = 32
 DISTINCT_CHARACTERS = 12
 """Fewer in a secret key: it was typed, not drawn."""
 
@@ -54,9 +55,15 @@ class Settings(BaseModel):
         description="A Redis-protocol server (Valkey, Redis 6.2 or later) for hints and network limits."
     )
     secret_key: str = Field(
-        min_length=32,
+        min_length=KEY_LENGTH,
         description="At least 32 characters of randomness; keys for links, forms and suppressions are derived from it. "
         "Losing it breaks every link in mails already sent. Make one: `milepost secrets`.",
+    )
+    address_keys: Several = Field(
+        (),
+        description="Later keys for the fingerprints of addresses, comma-separated, oldest first; each at least 32 "
+        "characters of randomness. The first key comes from secret_key. Add one at the end, then run `milepost privacy "
+        "rotate-address-key` (docs/privacy.md); never take one away.",
     )
     state_dir: Path = Field(
         Path("var"), description="Where workers keep their journals and beat its timetable; must survive restarts."
@@ -164,7 +171,13 @@ class Settings(BaseModel):
     log_format: str = Field("json", pattern="^(json|console)$", description="json, or console for people.")
 
     @field_validator(
-        "own_hosts", "cors_origins", "trusted_proxies", "content_hosts", "content_private_hosts", mode="before"
+        "address_keys",
+        "own_hosts",
+        "cors_origins",
+        "trusted_proxies",
+        "content_hosts",
+        "content_private_hosts",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -197,6 +210,15 @@ class Settings(BaseModel):
         ):
             raise ValueError("is not random enough; make one with `milepost secrets`")
         return key
+
+    @field_validator("address_keys")
+    @classmethod
+    def _random_too(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if any(len(key) < KEY_LENGTH or len(set(key)) < DISTINCT_CHARACTERS for key in keys):
+            raise ValueError("a key is shorter than 32 characters or not random; make one with `milepost secrets`")
+        if len(set(keys)) < len(keys):
+            raise ValueError("the same key stands there twice")
+        return keys
 
     @field_validator("public_url", "site_url")
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from service.bootstrap import Container, build_container
+from service.bootstrap import Container, build_container, check_may_serve
 from service.errors import ConfigurationError
 from workers.timetable import timetable
 
@@ -72,6 +72,14 @@ def keep_our_logging(**_: object) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def may_serve(**_: object) -> None:
+    """A restored backup that has not forgotten again ends the process, as a configuration error does."""
+    try:
+        check_may_serve(container())
+    except ConfigurationError as error:
+        sys.exit(str(error))
+
+
 def bind_context(task_id: str, task: Any, **_: object) -> None:
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
 
@@ -81,5 +89,7 @@ def clear_context(**_: object) -> None:
 
 
 signals.setup_logging.connect(keep_our_logging)
+signals.worker_init.connect(may_serve)
+signals.beat_init.connect(may_serve)
 signals.task_prerun.connect(bind_context)
 signals.task_postrun.connect(clear_context)

@@ -72,7 +72,7 @@ def examine() -> Iterator[Finding]:
         place = f"{settings.relay_host}:{settings.relay_port}"
         yield _server("relay", probes.relay_trouble(settings), f"{place} would take mail")
         if all(finding.verdict is Verdict.FINE for finding in database):
-            for check in (_ledger, _wordings, _workers, _held, _sources):
+            for check in (_fit, _ledger, _privacy_requests, _wordings, _workers, _held, _sources):
                 yield from check(container)
 
 
@@ -120,6 +120,32 @@ def _database(container: "Container") -> Iterator[Finding]:
         yield Finding("migrations", Verdict.FAULT, f"{', '.join(facts.pending)} not applied", "milepost migrate")
     else:
         yield Finding("migrations", Verdict.FINE, "up to date")
+
+
+def _fit(container: "Container") -> Iterator[Finding]:
+    from service.usecases.starting import list_obstacles
+
+    with container.transaction() as tx:
+        found = list_obstacles(
+            tx, container.keys, erasure_file=container.erasure_log, checkpoint_file=container.checkpoint_file
+        )
+    for obstacle in found:
+        yield Finding("may serve", Verdict.FAULT, obstacle, "docs/privacy.md")
+    if not found:
+        yield Finding("may serve", Verdict.FINE, "database, erasure log, checkpoints and keys fit")
+
+
+def _privacy_requests(container: "Container") -> Iterator[Finding]:
+    from service.store.privacy_requests import list_open
+
+    with container.transaction() as tx:
+        waiting = list_open(tx)
+        overdue = [request for request in waiting if request.due_at <= tx.now]
+    if overdue:
+        message = f"{len(overdue)} of {len(waiting)} are overdue (one month, GDPR 12(3))"
+        yield Finding("privacy requests", Verdict.FAULT, message, "milepost privacy requests")
+    else:
+        yield Finding("privacy requests", Verdict.FINE, f"{len(waiting)} open, none overdue")
 
 
 def _ledger(container: "Container") -> Iterator[Finding]:

@@ -73,6 +73,17 @@ def need_database(settings: "Settings") -> None:
         )
 
 
+def need_fit(settings: "Settings", process: str) -> None:
+    """Raises ConfigurationError unless the database may be served from: see `usecases/starting.py`."""
+    from service.bootstrap import build_container, check_may_serve
+
+    container = build_container(settings, process=process)
+    try:
+        check_may_serve(container)
+    finally:
+        container.engine.dispose()
+
+
 def database_place(url: str) -> str:
     """Host, port and database of a URL, without the password."""
     from sqlalchemy import make_url

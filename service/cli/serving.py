@@ -28,6 +28,7 @@ def web(
     address = host or settings.web_host, port or settings.web_port
     probes.need_free(*address)
     probes.need_database(settings)
+    probes.need_fit(settings, "web")
     trouble = probes.redis_trouble(settings.redis_url)
     if trouble:
         note(f"{trouble} Serving all the same: sign-ups are kept, their mail leaves with the next sweep.")
@@ -67,6 +68,7 @@ def worker(
     settings = read_settings(or_demo=False)
     probes.need_writable(settings.state_dir)
     probes.need_database(settings)
+    probes.need_fit(settings, "worker")
     _warn_without_redis(settings)
     # The lane `inbound` sends nothing, and the web may be unable to reach the relay by design: no warning there.
     trouble = probes.relay_trouble(settings) if lane is not Lane.INBOUND else None
@@ -81,6 +83,8 @@ def beat() -> None:
     """Keep the timetable: sweeps and content pulls. Run one; two do no harm."""
     settings = read_settings(or_demo=False)
     probes.need_writable(settings.state_dir)
+    probes.need_database(settings)
+    probes.need_fit(settings, "beat")
     _warn_without_redis(settings)
     # No pid file: after `kill -9` it would stop the next start.
     _celery(settings, "beat", "-s", str(settings.state_dir / "beat-schedule"), "--pidfile=")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from service.domain.words import Lane
 from service.errors import Kind, ServiceError
@@ -33,6 +33,12 @@ def mark_ended(tx: Transaction, worker_id: UUID) -> None:
         .where(WorkerProcess.id == worker_id, WorkerProcess.ended_at.is_(None))
         .values(ended_at=tx.now)
     )
+
+
+def count_alive(tx: Transaction, beats_after: datetime) -> int:
+    """Workers that have not ended and whose heart has beaten since."""
+    alive = select(func.count()).where(WorkerProcess.ended_at.is_(None), WorkerProcess.beat_at > beats_after)
+    return tx.session.scalar(alive) or 0
 
 
 def lock_lost_candidate(tx: Transaction, worker_id: UUID, beats_before: datetime) -> WorkerProcess:

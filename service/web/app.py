@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from service.bootstrap import Container, build_container
+from service.bootstrap import Container, build_container, check_may_serve
 from service.usecases import wording
 from service.web import errors, health
 from service.web.api.routes import router as api
@@ -44,6 +44,7 @@ def create_app(container: Container, mail_domains: MailDomains | None = None) ->
 def from_environment() -> FastAPI:
     """What the web server starts (`service.web.app:from_environment`, a factory). Raises ConfigurationError."""
     container = build_container(process="web")
+    check_may_serve(container)
     with container.transaction() as tx:
         wording.publish(tx, container.publisher, container.circumstances)
     return create_app(container)

@@ -64,10 +64,11 @@ def test_a_healthy_installation(milepost: Milepost, healthy: Settings) -> None:
     assert {f["check"] for f in ran.document["findings"]} == {
         "settings", "state_dir", "database", "database role", "migrations", "redis", "relay", "ledger", "wordings",
         "worker interactive", "worker bulk", "worker inbound", "held sign-ups", "sources",
+        "may serve", "privacy requests",
     }  # fmt: skip
     said = milepost("doctor")
     assert said.code == 0
-    assert said.out.count("✓") == 13
+    assert said.out.count("✓") == 16
 
 
 def test_what_is_down_is_named_with_its_remedy(milepost: Milepost, house: Settings) -> None:

@@ -475,8 +475,9 @@ def test_a_backup_that_is_put_back_forgets_again(transaction, connection, clock:
     backup.rollback()
     assert traces(connection)
     assert the_standing(transaction, file) is Standing.DATABASE_OLDER
-    with pytest.raises(ServiceError) as refused, transaction() as tx:
+    with transaction() as tx:
         request_erasure(tx, known.subscriber_id, asked_by="ada")
+    with pytest.raises(ServiceError) as refused:
         erase_due(transaction, KEYS, file)
     assert refused.value.code == "erasure_database_older"
     clock.advance(hours=1)

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Index,
     PrimaryKeyConstraint,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -49,7 +50,7 @@ class Subscriber(Base):
     dedupe_key: Mapped[str] = mapped_column(unique=True)
     address_hmac: Mapped[bytes] = mapped_column(unique=True)
     """HMAC-SHA-256 of the dedupe key: what suppressions are matched by (D-16, D-17)."""
-    address_version: Mapped[Small] = mapped_column(server_default="1")
+    address_version: Mapped[Small] = mapped_column(server_default=text("current_address_version()"))
     """How many keys the fingerprint has gone through (D-16)."""
     language: Mapped[Language] = mapped_column(word(Language))
     first_name: Mapped[str | None]
@@ -110,7 +111,7 @@ class Suppression(Base):
     )
     id: Mapped[Key]
     address_hmac: Mapped[bytes]
-    address_version: Mapped[Small] = mapped_column(server_default="1")
+    address_version: Mapped[Small] = mapped_column(server_default=text("current_address_version()"))
     list_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("lists.id"))
     reason: Mapped[SuppressionReason] = mapped_column(word(SuppressionReason))
     source: Mapped[str]

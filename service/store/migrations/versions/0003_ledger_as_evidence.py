@@ -113,6 +113,10 @@ def upgrade():
     sa.Column('since', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('version', name=op.f('pk_address_key_versions'))
     )
+    op.execute(
+        "CREATE FUNCTION current_address_version() RETURNS smallint LANGUAGE sql STABLE AS "
+        "'SELECT coalesce(max(version), 1::smallint) FROM address_key_versions'"
+    )
     op.create_table('retention_runs',
     sa.Column('rule', sa.Text(), nullable=False),
     sa.Column('ran_at', sa.DateTime(timezone=True), nullable=False),
@@ -274,12 +278,12 @@ def upgrade():
     op.create_index('ix_signups_form_id_created_at', 'signups', ['form_id', 'created_at'], unique=False)
     op.create_index('ix_signups_held', 'signups', ['id'], unique=False, postgresql_where="state = 'held'")
     op.drop_constraint(op.f('fk_signups_subscriber_id'), 'signups', type_='foreignkey')
-    op.add_column('subscribers', sa.Column('address_version', sa.SmallInteger(), server_default='1', nullable=False))
+    op.add_column('subscribers', sa.Column('address_version', sa.SmallInteger(), server_default=sa.text('current_address_version()'), nullable=False))
     op.add_column('subscribers', sa.Column('rhythm', sa.Enum('daily', 'weekly', 'fortnightly', 'monthly', name='rhythm', native_enum=False, create_constraint=True, length=32), server_default='daily', nullable=False))
     op.add_column('subscribers', sa.Column('local_hour', sa.SmallInteger(), nullable=True))
     op.add_column('subscribers', sa.Column('time_zone', sa.Text(), nullable=True))
     op.add_column('subscribers', sa.Column('address_changed_at', sa.DateTime(timezone=True), nullable=True))
-    op.add_column('suppressions', sa.Column('address_version', sa.SmallInteger(), server_default='1', nullable=False))
+    op.add_column('suppressions', sa.Column('address_version', sa.SmallInteger(), server_default=sa.text('current_address_version()'), nullable=False))
     op.drop_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', type_='check')
     op.create_check_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', "num_nonnulls(subscriber_id, test_address, erased_at) = 1")
     op.create_check_constraint(op.f('ck_subscribers_hour_of_a_day'), 'subscribers', "local_hour BETWEEN 0 AND 23")
@@ -326,6 +330,7 @@ def downgrade():
     for table in (*WORKED_ON[:2], "event_seals", "import_rows", "imports", "form_snapshots", "mail_templates", "subject_keys", "idempotent_requests",
                   "privacy_requests", "retention_runs", "address_key_versions", "erasures", "contexts", "checkpoints", "audit_entries"):
         op.drop_table(table)
+    op.execute("DROP FUNCTION current_address_version()")
     for table, column, name, before, _ in VOCABULARIES:
         _set_vocabulary(table, column, name, before)
 
