@@ -21,6 +21,8 @@ class Links:
     """Opens what we hold for half an hour from `now`, so it is made when the mail is written; empty in other mails."""
     change: str
     """Where a new address is confirmed; empty in other mails."""
+    receipt: str
+    """What was agreed to, in full; empty in other mails than the welcome."""
     help: str
     privacy: str
     imprint: str
@@ -49,12 +51,14 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
     confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
     private = f"{url}/p/{keys.seal(Token(TokenKind.PRIVATE, subscriber, int(now.timestamp())))}"
     change = f"{url}/a/{keys.seal(Token(TokenKind.ADDRESS_CHANGE, letter.change.id))}" if letter.change else ""
+    receipt = f"{url}/r/{keys.seal(Token(TokenKind.RECEIPT, 0 if letter.test else letter.event_id or 0))}"
     return Links(
         confirm=confirm,
         unsubscribe=f"{url}/u/{unsubscribe}",
         control=f"{url}/c/{keys.seal(Token(TokenKind.CONTROL, subscriber))}",
         private=private if letter.kind is MailKind.PRIVATE_LINK else "",
         change=change,
+        receipt=receipt if letter.kind is MailKind.WELCOME else "",
         help=f"{url}/help",
         privacy=f"{url}/privacy",
         imprint=f"{url}/imprint",

@@ -51,3 +51,8 @@ def add_mail_template(tx: Transaction, kind: MailKind, body: str) -> int:
         .on_conflict_do_nothing(index_elements=[MailTemplate.sha256])
     )
     return tx.session.scalars(select(MailTemplate.id).where(MailTemplate.sha256 == digest)).one()
+
+
+def find_context(tx: Transaction, context_id: int | None) -> str | None:
+    """The canonical JSON of a context."""
+    return tx.session.scalar(select(Context.body).where(Context.id == context_id)) if context_id is not None else None

@@ -27,7 +27,7 @@ SELECT d.id, d.kind, d.test_address IS NOT NULL AS test, d.subscriber_id,
        coalesce(d.test_language, CASE WHEN d.kind = 'confirmation' THEN g.language END, s.language) AS language,
        CASE WHEN d.kind <> 'confirmation' THEN s.first_name END AS first_name,
        d.list_id, l.names AS list_names, l.list_id AS list_header_id, d.purpose,
-       coalesce(d.campaign_id, r.campaign_id) AS campaign_id, d.message_id, b.given_at,
+       coalesce(d.campaign_id, r.campaign_id) AS campaign_id, d.message_id, b.given_at, b.event_id,
        g.id AS signup_id, g.created_at AS requested_at, g.expires_at, g.purposes,
        h.id AS change_id, h.expires_at AS change_expires_at, r.subject, r.body, i.article_ids
 FROM deliveries d
@@ -99,6 +99,7 @@ def _letter(row: dict[str, Any], articles: Sequence[LetterArticle]) -> Letter:
         campaign_id=row["campaign_id"],
         message_id=row["message_id"],
         given_at=row["given_at"],
+        event_id=row["event_id"],
         signup=signup,
         change=change,
         subject=row["subject"],

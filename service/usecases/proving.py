@@ -13,7 +13,7 @@ from service.domain.tokens import Keys
 from service.errors import Kind, ServiceError
 from service.store import audit, consent, proofs, subscribers
 from service.store.proofs import Evidence
-from service.store.schema import ConsentEvent
+from service.store.schema import ConfirmationMail, ConsentEvent
 from service.store.seals import Inclusion, find_inclusion
 from service.store.transaction import Transaction
 
@@ -89,16 +89,17 @@ def _subject(
         "address": subscriber.address if subscriber else "not kept",
         "consents": describe_subject(events, exhibits, erased=key is None),
         "events": events,
-        "confirmation_mails": [
-            {
-                "delivery": mail.delivery_id,
-                "sha256": mail.sha256.hex(),
-                "template": templates.get(mail.template_id or 0),
-                "kept_at": spell_time(mail.written_at),
-                "message": decrypt(key, mail.sealed, proofs.place_of(mail.delivery_id)).decode("ascii"),
-            }
-            for mail in (evidence.mails if key is not None else ())
-        ],
+        "confirmation_mails": [_mail(mail, key, templates) for mail in evidence.mails] if key is not None else [],
+    }
+
+
+def _mail(mail: ConfirmationMail, key: bytes, templates: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "delivery": mail.delivery_id,
+        "sha256": mail.sha256.hex(),
+        "template": templates.get(mail.template_id or 0),
+        "kept_at": spell_time(mail.written_at),
+        "message": decrypt(key, mail.sealed, proofs.place_of(mail.delivery_id)).decode("ascii"),
     }
 
 

@@ -199,6 +199,7 @@ def test_the_links_act_for_this_reader_and_this_delivery(kind: MailKind, languag
         MailKind.ALREADY_SUBSCRIBED: {"c"},
         MailKind.PRIVATE_LINK: {"p"},
         MailKind.ADDRESS_CHANGE: {"a"},
+        MailKind.WELCOME: {"u", "c", "r"},
     }.get(kind, {"u", "c"})
     assert tokens.keys() == expected
     if "u" in tokens:
@@ -215,6 +216,10 @@ def test_the_links_act_for_this_reader_and_this_delivery(kind: MailKind, languag
         confirm = KEYS.open(TokenKind.CONFIRM, tokens["confirm"])
         assert confirm is not None
         assert confirm.first == 99
+    if "r" in tokens:
+        receipt = KEYS.open(TokenKind.RECEIPT, tokens["r"])
+        assert receipt is not None
+        assert receipt.first == 5678
     assert len(set(tokens.values())) == len(tokens), "one for each use"
 
 
