@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from service.cli.console import Json, note, say, show_json, show_table
-from service.cli.opening import opened
+from service.cli.opening import opened, operator_name
+from service.domain.words import Role
 
 app = typer.Typer(help="Tokens for the HTTP API.", no_args_is_help=True)
 
@@ -13,12 +14,19 @@ Name = Annotated[str, typer.Argument(help="What the token is for; reports name i
 
 
 @app.command()
-def create(name: Name, json: Json = False) -> None:
-    """Make a token. It is shown once and kept as a hash only."""
+def create(
+    name: Name,
+    role: Annotated[
+        list[Role] | None,
+        typer.Option("--role", help="What it may beyond running campaigns; may be repeated. Default: nothing."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a token. It is shown once and kept as a hash only; roles cannot be added later."""
     from service.usecases.access import create_token
 
     with opened() as container, container.transaction() as tx:
-        created = create_token(tx, name)
+        created = create_token(tx, name, role or (), by=operator_name())
     if json:
         show_json(created)
         return
@@ -28,18 +36,18 @@ def create(name: Name, json: Json = False) -> None:
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """Show every token's name, when it was last used and whether it was revoked."""
+    """Show every token's name and roles, when it was last used and whether it was revoked."""
     from service.store.tokens import list_tokens
 
-    fields = ("name", "created_at", "last_used_at", "revoked_at")
+    fields = ("name", "roles", "created_at", "last_used_at", "revoked_at")
     with opened() as container, container.transaction() as tx:
         rows = [{field: getattr(token, field) for field in fields} for token in list_tokens(tx)]
     if json:
         show_json(rows)
     else:
         show_table(
-            ("name", "created", "last used", "revoked"),
-            (tuple(row.values()) for row in rows),
+            ("name", "roles", "created", "last used", "revoked"),
+            (tuple((row | {"roles": ", ".join(row["roles"]) or None}).values()) for row in rows),
             empty="There is no token yet. `milepost token create NAME` makes one.",
         )
 

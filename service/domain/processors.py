@@ -1,7 +1,7 @@
-"""The register of processors: everybody who handles readers' data on the publisher's behalf (GDPR 28, 30; D-21, D-34).
+"""The register of processors: everybody who handles readers' data on the publisher's behalf (GDPR 28; D-21, D-34).
 
-It is a TOML file that the publisher keeps; a mail relay that does not stand in it is not used. The page /processors, the
-consent records and the record of processing activities are made from it.
+It is a TOML file that the publisher keeps; a mail relay that does not stand in it is not used. The page /processors,
+the consent records and the record of processing activities are made from it.
 """
 
 import tomllib
@@ -42,7 +42,7 @@ class Processor:
 
 
 def parse_register(text: str) -> tuple[Processor, ...]:
-    """The register in `text` (TOML, one [[processors]] table each). Raises ConfigurationError naming entry and field."""
+    """The register in `text`, TOML with a [[processors]] table each. Raises ConfigurationError with entry and field."""
     try:
         described = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -85,10 +85,10 @@ def _processor(number: int, entry: Any) -> Processor:
     where = f"entry {number} ({entry.get('name', 'without a name')})"
     known = {field.name for field in fields(Processor)}
     if unknown := set(entry) - known:
-        raise _unusable(f"{where} has an unknown field {sorted(unknown)[0]}.")
+        raise _unusable(f"{where} has an unknown field {min(unknown)}.")
     values: dict[str, Any] = {}
     for field in fields(Processor):
-        value = entry.get(field.name, False if field.name == "self_operated" else None)
+        value: Any = entry.get(field.name, False if field.name == "self_operated" else None)
         wanted = _KINDS.get(field.name, str)
         if type(value) is not wanted or (wanted is str and not value.strip()):
             raise _unusable(f"{where} needs {field.name} ({_NAMES[wanted]}).")

@@ -1,4 +1,4 @@
-"""API tokens at rest: a hash, a name, and when it was last used."""
+"""API tokens at rest: a hash, a name, roles, and when it was last used."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,8 +12,10 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)
 """A busy script would otherwise turn every read into a write."""
 
 
-def add_token(tx: Transaction, name: str, token_sha256: bytes) -> ApiToken:
-    token = ApiToken(name=name, token_sha256=token_sha256, created_at=tx.now, last_used_at=None, revoked_at=None)
+def add_token(tx: Transaction, name: str, token_sha256: bytes, roles: list[str]) -> ApiToken:
+    token = ApiToken(
+        name=name, token_sha256=token_sha256, roles=roles, created_at=tx.now, last_used_at=None, revoked_at=None
+    )
     tx.session.add(token)
     tx.session.flush()
     return token

@@ -1,11 +1,13 @@
-"""Who may use the operators' API: bearer tokens that are shown once and kept as hashes."""
+"""Who may use the operators' API, and for what: bearer tokens, shown once, kept as hashes, and their roles (D-22)."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from service.domain.tokens import api_token_hash
+from service.domain.words import Role
 from service.errors import Kind, ServiceError
-from service.store import tokens
+from service.store import audit, tokens
 from service.store.transaction import Transaction
 
 PREFIX = "milepost_"
@@ -14,14 +16,27 @@ LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """Who is asking, by a token."""
+
+    name: str
+    roles: frozenset[Role] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class TokenCreated:
     name: str
+    roles: tuple[Role, ...]
     token: str = field(repr=False)
     """The only time that anybody sees it."""
 
 
-def create_token(tx: Transaction, name: str) -> TokenCreated:
-    """A new token of 256 random bits. Refuses a name that was ever used: reports would mix two programs up."""
+def create_token(tx: Transaction, name: str, roles: Iterable[Role] = (), *, by: str = "cli") -> TokenCreated:
+    """A new token of 256 random bits. Refuses a name that was ever used: reports would mix two programs up.
+
+    Roles are given now or never; that `by` gave them stands in the audit log.
+    """
+    given = tuple(role for role in Role if role in set(roles))
     name = name.strip()
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise ServiceError(
@@ -38,8 +53,17 @@ def create_token(tx: Transaction, name: str) -> TokenCreated:
             field="name",
         )
     text = PREFIX + secrets.token_urlsafe(32)
-    tokens.add_token(tx, name, api_token_hash(text))
-    return TokenCreated(name, text)
+    token = tokens.add_token(tx, name, api_token_hash(text), [role.value for role in given])
+    if given:
+        audit.note(
+            tx,
+            actor=by,
+            act="roles_given",
+            reason="a token was made with these roles",
+            token_id=token.id,
+            roles=[role.value for role in given],
+        )
+    return TokenCreated(name, given, text)
 
 
 def revoke_token(tx: Transaction, name: str) -> None:
@@ -56,10 +80,21 @@ def revoke_token(tx: Transaction, name: str) -> None:
         tokens.mark_revoked(tx, token.id)
 
 
-def find_operator(tx: Transaction, text: str) -> str | None:
-    """The name that a token acts under, or None for a token that is unknown or revoked. Notes its use."""
+def find_operator(tx: Transaction, text: str) -> Operator | None:
+    """Whom a token acts for, or None for a token that is unknown or revoked. Notes its use."""
     token = tokens.find_token(tx, api_token_hash(text))
     if token is None or token.revoked_at is not None:
         return None
     tokens.mark_used(tx, token.id)
-    return token.name
+    return Operator(token.name, frozenset(Role(role) for role in token.roles))
+
+
+def require_role(operator: Operator, role: Role) -> None:
+    """Raises ServiceError (FORBIDDEN) unless the operator has the role."""
+    if role not in operator.roles:
+        raise ServiceError(
+            Kind.FORBIDDEN,
+            "role_missing",
+            f"This needs the role {role.value}, which the token {operator.name} does not have; nothing was done. "
+            f"`milepost token create NAME --role {role.value}` makes one that has it.",
+        )

@@ -1,12 +1,15 @@
-"""Who gets in: bearer tokens, their hash at rest, their last use, and what is refused before a body is read."""
+"""Who gets in, with which roles: bearer tokens, their hash at rest, their last use, refusals before a body is read."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
 
+from service.domain.words import Role
+from service.errors import Kind, ServiceError
+from service.store import audit
 from service.store.transaction import TransactionFactory
-from service.usecases.access import create_token, revoke_token
+from service.usecases.access import Operator, create_token, find_operator, require_role, revoke_token
 from tests.api.conftest import Client, Refusal
 from tests.conftest import FrozenClock
 
@@ -146,3 +149,25 @@ def test_a_token_does_not_show_itself_in_a_log(transaction: TransactionFactory) 
     with transaction() as tx:
         created = create_token(tx, "quiet")
     assert created.token not in repr(created)
+
+
+@pytest.mark.requirement("D-22")
+def test_a_role_is_given_with_the_token_and_stands_in_the_audit_log(transaction: TransactionFactory) -> None:
+    with transaction() as tx:
+        plain = create_token(tx, "plain")
+        assert audit.list_entries(tx) == []
+        trusted = create_token(tx, "office", [Role.EXPORT], by="ada")
+        assert find_operator(tx, plain.token) == Operator("plain")
+        assert find_operator(tx, trusted.token) == Operator("office", frozenset({Role.EXPORT}))
+        (entry,) = audit.list_entries(tx)
+    assert (entry.actor, entry.act, entry.details["roles"]) == ("ada", "roles_given", ["export"])
+
+
+@pytest.mark.requirement("D-22")
+@pytest.mark.parametrize("role", Role)
+def test_each_role_is_given_by_itself(role: Role) -> None:
+    others = frozenset(Role) - {role}
+    require_role(Operator("office", frozenset({role})), role)
+    with pytest.raises(ServiceError, match=f"needs the role {role.value}.*nothing was done") as refused:
+        require_role(Operator("office", others), role)
+    assert refused.value.kind is Kind.FORBIDDEN

@@ -23,3 +23,12 @@ def test_a_token_as_json(milepost: Milepost, installation: Settings) -> None:
     made = milepost("token", "create", "hub", "--json").document
     assert made["name"] == "hub"
     assert len(made["token"]) > 50
+
+
+def test_roles_are_shown(milepost: Milepost, installation: Settings) -> None:
+    milepost("token", "create", "timetable")
+    milepost("token", "create", "office", "--role", "export", "--role", "see_addresses")
+    assert "export, see_addresses" in milepost("token", "list").out
+    listed = {token["name"]: token["roles"] for token in milepost("token", "list", "--json").document}
+    assert listed == {"timetable": [], "office": ["export", "see_addresses"]}
+    assert milepost("token", "create", "more", "--role", "everything").code == 2

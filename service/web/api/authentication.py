@@ -8,13 +8,13 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from service.usecases.access import find_operator
+from service.usecases.access import Operator, find_operator
 from service.web.deps import get_container, media_type
 from service.web.errors import problem
 
 
 class OperatorRoute(APIRoute):
-    """Leaves the name that the token acts under in `request.state.operator`. Refusals of the rest: web/errors.py."""
+    """Leaves whom the token acts for in `request.state.operator`. Refusals of the rest: web/errors.py."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
@@ -35,12 +35,16 @@ class OperatorRoute(APIRoute):
         return handle
 
 
-def get_operator(request: Request) -> str:
-    operator: str = request.state.operator
+def get_operator(request: Request) -> Operator:
+    operator: Operator = request.state.operator
     return operator
 
 
-def _find_operator(request: Request) -> str | None:
+def get_operator_name(request: Request) -> str:
+    return get_operator(request).name
+
+
+def _find_operator(request: Request) -> Operator | None:
     token = _token(request)
     if not token:
         return None

@@ -16,7 +16,7 @@ from service.store import reports, sources
 from service.store.transaction import Transaction
 from service.usecases import campaigning, digesting
 from service.web.api import models, signups
-from service.web.api.authentication import OperatorRoute, get_operator
+from service.web.api.authentication import OperatorRoute, get_operator_name
 from service.web.api.models import Id, Slug
 from service.web.deps import get_container
 
@@ -49,7 +49,7 @@ operators = APIRouter(
 
 
 Wired = Annotated[Container, Depends(get_container)]
-By = Annotated[str, Depends(get_operator)]
+By = Annotated[str, Depends(get_operator_name)]
 
 
 @operators.post("/digests/{slug}/runs", status_code=HTTPStatus.ACCEPTED)

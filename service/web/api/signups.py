@@ -17,7 +17,7 @@ from service.errors import Kind, ServiceError
 from service.usecases import repeating, subscribing, wording
 from service.usecases.repeating import Repeatable
 from service.web.api import models
-from service.web.api.authentication import OperatorRoute, get_operator
+from service.web.api.authentication import OperatorRoute, get_operator_name
 from service.web.api.models import Slug
 from service.web.deps import get_container, get_pages
 from service.web.errors import problem
@@ -55,7 +55,7 @@ def sign_up(
     given: models.NewSignup,
     request: Request,
     idempotency_key: IdempotencyKey,
-    by: Annotated[str, Depends(get_operator)],
+    by: Annotated[str, Depends(get_operator_name)],
 ) -> Response | models.SignupReceived:
     """Ask an address for confirmation, once however often this is sent with the same Idempotency-Key within a day.
 
