@@ -7,6 +7,7 @@ import typer
 
 from service.cli import (
     access,
+    access_export,
     campaigns,
     consent,
     content,
@@ -46,6 +47,7 @@ for name, group in (
     ("form", forms),
     ("signups", signups),
     ("consent", consent),
+    ("privacy", access_export),
     ("token", access),
 ):
     app.add_typer(group.app, name=name)

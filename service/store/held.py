@@ -170,6 +170,8 @@ _REQUESTS = """
 SELECT kind, asked_by, asked_at, due_at, done_at FROM privacy_requests WHERE subscriber_id = :id ORDER BY id
 """
 _LOOKS = """
-SELECT at, act, reason FROM audit_entries WHERE details @> jsonb_build_object('subscriber_id', CAST(:id AS bigint))
+SELECT at, act, reason FROM audit_entries
+WHERE details @> jsonb_build_object('subscriber_id', CAST(:id AS bigint))
+   OR details @> jsonb_build_object('subjects', jsonb_build_array(CAST(:id AS bigint)))
 ORDER BY id
 """

@@ -15,6 +15,7 @@ from service.domain.ledger import decrypt, spell_time
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys
 from service.store import consent, held
+from service.store.proofs import place_of
 from service.store.transaction import Transaction
 
 FORMAT = "milepost-held-1"
@@ -90,7 +91,7 @@ def _event(row: dict[str, Any], key: bytes | None) -> HeldEvent:
 
 
 def _confirmation_mail(row: dict[str, Any], key: bytes) -> HeldConfirmationMail:
-    message = decrypt(key, row["sealed"], str(row["delivery_id"]).encode())
+    message = decrypt(key, row["sealed"], place_of(row["delivery_id"]))
     return HeldConfirmationMail(row["delivery_id"], row["written_at"], message.decode(errors="replace"))
 
 

@@ -59,7 +59,8 @@ def test_profile_subscriptions_and_history(tx: Transaction, reader: int) -> None
 def test_suppressions_requests_and_looks(tx: Transaction, reader: int) -> None:
     hmac = KEYS.address_hmac("anna@fjell.no")
     suppressions.add_suppression(tx, address_hmac=hmac, reason=SuppressionReason.COMPLAINT, source="a complaint")
-    audit.note(tx, actor="ada", act="consent_proof", reason="court order", subscriber_id=reader)
+    audit.note(tx, actor="ada", act="consent_proof", reason="court order", subjects=[3, reader])
+    audit.note(tx, actor="ada", act="access_export", reason="a letter", subscriber_id=reader)
     audit.note(tx, actor="ada", act="consent_proof", reason="somebody else's", subscriber_id=reader + 1)
     tx.session.add(
         PrivacyRequest(
@@ -69,7 +70,10 @@ def test_suppressions_requests_and_looks(tx: Transaction, reader: int) -> None:
     tx.session.flush()
     found = collect(tx, reader)
     assert [s.reason for s in found.suppressions] == ["complaint"]
-    assert [(look.act, look.reason) for look in found.looks] == [("consent_proof", "court order")]
+    assert [(look.act, look.reason) for look in found.looks] == [
+        ("consent_proof", "court order"),
+        ("access_export", "a letter"),
+    ]
     assert [request.kind for request in found.privacy_requests] == ["access"]
 
 

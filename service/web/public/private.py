@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
@@ -68,7 +68,7 @@ def download_json(request: Request, token: str) -> Response:
     except _ClosedError as closed:
         return closed.answer
     container = get_container(request)
-    body = holding.write_json(held, container.publisher, _processors(request), container.clock.now())
+    body = holding.write_json(held, container.publisher, container.processors, container.clock.now())
     return _download(body, "application/json", "data.json")
 
 
@@ -79,7 +79,7 @@ def download_csv(request: Request, token: str) -> Response:
             held = _held(request, tx, reader)
     except _ClosedError as closed:
         return closed.answer
-    return _download(holding.write_csv(held, _processors(request)), "application/zip", "data.zip")
+    return _download(holding.write_csv(held, get_container(request).processors), "application/zip", "data.zip")
 
 
 @router.api_route("/p/{token}/mail/{delivery_id}", methods=["GET", "HEAD"])
@@ -160,7 +160,7 @@ def _page(
         receipts=receipts,
         readable={mail.delivery_id for mail in held.mails if mail.status in LEFT and (mail.articles or mail.subject)},
         most=MOST_MAILS,
-        processors=_processors(request),
+        processors=container.processors,
         done=done,
         problem=problem,
         typed=typed,
@@ -179,10 +179,6 @@ def _held(request: Request, tx: Transaction, reader: Private) -> Held:
     held = holding.collect_held(tx, get_container(request).keys, reader.subscriber_id)
     assert held is not None
     return held
-
-
-def _processors(request: Request) -> tuple[Any, ...]:
-    return tuple(getattr(get_container(request), "processors", ()))
 
 
 def _download(body: bytes, media_type: str, name: str) -> Response:
