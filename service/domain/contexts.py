@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.letters import Publisher
+from service.domain.processors import Processor
 
 NOT_STATED = "not stated"
 RETENTION_RULE = "consent_proof"
@@ -36,8 +37,7 @@ class Circumstances:
     supervisory_authority: str = ""
     storage_location: str = ""
     data_protection_officer: str = ""
-    processors: Sequence[Any] = ()
-    """Dataclasses of the register (service/domain/processors.py)."""
+    processors: Sequence[Processor] = ()
     third_country: bool = False
     """Whether any of them works outside the EEA."""
 
@@ -69,7 +69,7 @@ def make_context(publisher: Publisher, circumstances: Circumstances) -> dict[str
         "withdrawal_method": "one click in the mail program, a link and a button in every mail, the control page, or a "
         f"message to {publisher.contact}; free, without login or reason",
         "rights": list(RIGHTS),
-        "recipients": [dataclasses.asdict(processor) for processor in circumstances.processors],
+        "recipients": [_told(processor) for processor in circumstances.processors],
         "third_country": circumstances.third_country,
         "storage_location": circumstances.storage_location or NOT_STATED,
         "retention": {
@@ -79,3 +79,8 @@ def make_context(publisher: Publisher, circumstances: Circumstances) -> dict[str
         "validity": {"review_after_months": REVIEW_MONTHS, "ends_after_months": VALID_MONTHS},
         "service": publisher.public_url,
     }
+
+
+def _told(processor: Processor) -> dict[str, Any]:
+    """What readers are told of one: all but the names of machines."""
+    return {name: value for name, value in dataclasses.asdict(processor).items() if name != "hosts"}

@@ -23,7 +23,7 @@ def add_context(tx: Transaction, context: Mapping[str, Any]) -> int:
     if latest is not None:
         before = json.loads(latest.body)
         before.pop("replaces")
-        if before == context:
+        if canonical(before) == canonical(context):
             return latest.id
     body = canonical({**context, "replaces": latest.sha256.hex() if latest else None}).decode()
     row = Context(body=body, sha256=sha256(body.encode()).digest(), published_at=tx.now)

@@ -55,6 +55,13 @@ class TestMail(_Given):
     language: Language = Language.EN
 
 
+class ProofAsked(_Given):
+    address: Annotated[Line, Field(min_length=3, max_length=320, examples=["ada@fjellsko.example"])]
+    """As the person names it; also of somebody who was erased."""
+    reason: Annotated[Line, Field(min_length=5, max_length=500, examples=["court order 12/26"])]
+    """Stands in the audit log; without addresses."""
+
+
 class Reason(_Given):
     reason: Annotated[Line | None, Field(max_length=500, examples=["wrong subject"])] = None
 

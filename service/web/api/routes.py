@@ -15,7 +15,7 @@ from service.ports import Hint
 from service.store import reports, sources
 from service.store.transaction import Transaction
 from service.usecases import campaigning, digesting
-from service.web.api import models, signups
+from service.web.api import models, proofs, signups
 from service.web.api.authentication import OperatorRoute, get_operator_name
 from service.web.api.models import Id, Slug
 from service.web.deps import get_container
@@ -175,6 +175,7 @@ def _report(tx: Transaction, campaign_id: int) -> models.CampaignOut:
 
 
 operators.include_router(signups.router)
+operators.include_router(proofs.router)
 router.include_router(operators)
 
 
