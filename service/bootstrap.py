@@ -15,6 +15,7 @@ from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
 from service.domain.processors import Processor, check_relay, parse_register
+from service.domain.retention import Retention, parse_retention
 from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
 from service.errors import ConfigurationError
@@ -25,6 +26,7 @@ from service.store import engine as store_engine
 from service.store.append_only import AppendOnlyFile
 from service.store.transaction import TransactionFactory, factory
 from service.taskqueue import CeleryTaskQueue
+from service.texts import templates_dir
 from service.usecases import starting
 
 
@@ -56,6 +58,7 @@ class Container:
     """A-labels for which nobody can sign up, by the operator's own list (E-10)."""
     checkpoint_file: AppendOnlyFile
     erasure_log: AppendOnlyFile
+    retention: Retention
 
 
 def build_container(settings: Settings | None = None, *, process: str = "milepost") -> Container:
@@ -85,6 +88,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         disposable_domains=_disposable_domains(settings.disposable_domains_file),
         checkpoint_file=AppendOnlyFile(ledger_dir / "checkpoints.jsonl"),
         erasure_log=AppendOnlyFile(ledger_dir / "erasures.jsonl"),
+        retention=parse_retention((templates_dir() / "privacy" / "retention.toml").read_text(encoding="utf-8")),
     )
 
 

@@ -30,6 +30,7 @@ class Hint(StrEnum):
     SWEEP = "workers.sweep"
     SEAL = "workers.seal"
     ERASE_DUE = "workers.erase_due"
+    RETAIN = "workers.retain"
 
 
 class TaskQueue(Protocol):

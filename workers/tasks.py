@@ -15,7 +15,17 @@ from sqlalchemy.exc import OperationalError
 from service.domain.words import Lane
 from service.errors import ServiceError
 from service.ports import Hint
-from service.usecases import campaigning, digesting, dispatching, erasing, holding_back, pulling, sealing, subscribing
+from service.usecases import (
+    campaigning,
+    digesting,
+    dispatching,
+    erasing,
+    holding_back,
+    pulling,
+    retaining,
+    sealing,
+    subscribing,
+)
 from workers.app import app, container
 from workers.sending import Senders, recover
 
@@ -110,6 +120,11 @@ def erase_due(task: Task) -> None:
         erasing.erase_due(house.transaction, house.keys, house.erasure_log)
     except (ServiceError, OSError) as error:
         log.error("not_erased", error=str(error))  # noqa: TRY400
+
+
+@hinted(Hint.RETAIN)
+def retain(task: Task) -> None:
+    retaining.retain(container().transaction, container().keys.ledger, container().retention.rules)
 
 
 def look_around(sender: Any, **_: object) -> None:

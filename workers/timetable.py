@@ -7,6 +7,8 @@ from service.ports import Hint
 
 SWEEP_SECONDS = 5.0
 """How late work can be that no hint led to."""
+RETAIN_SECONDS = 3600.0
+"""The shortest round of a rule of retention; each rule says how often it wants to be enforced."""
 SEAL_SECONDS = 60.0
 """The ledger's window: what is younger than this may not be under a checkpoint yet (docs/consent.md)."""
 
@@ -22,6 +24,7 @@ def timetable(content_pull_minutes: int) -> dict[str, dict[str, Any]]:
         "sweep-too": _entry(Hint.SWEEP, SWEEP_SECONDS, Lane.INTERACTIVE),
         "seal": _entry(Hint.SEAL, SEAL_SECONDS, Lane.INBOUND),
         "seal-too": _entry(Hint.SEAL, SEAL_SECONDS, Lane.INTERACTIVE),
+        "retain": _entry(Hint.RETAIN, RETAIN_SECONDS, Lane.INBOUND),
         "pull": _entry(Hint.PULL_CONTENT, pull_seconds, Lane.INBOUND),
     }
 

@@ -12,13 +12,3 @@ def answer_due(asked_at: datetime) -> datetime:
     year, month = divmod(asked_at.year * 12 + asked_at.month, 12)
     month += 1
     return asked_at.replace(year=year, month=month, day=min(asked_at.day, calendar.monthrange(year, month)[1]))
-
-
-def proof_end(consent_ended_at: datetime) -> datetime:
-    """When the proof of a consent that ended then may go: three years later, at the end of that year (D-19).
-
-    The regular limitation period, BGB sections 195 and 199: whoever sues later is too late.
-    """
-    return consent_ended_at.replace(
-        year=consent_ended_at.year + 4, month=1, day=1, hour=0, minute=0, second=0, microsecond=0
-    )

@@ -11,7 +11,7 @@ from service.store.transaction import Transaction
 
 def get_version(tx: Transaction) -> int:
     """Of every fingerprint outside the ledger. The database itself writes it beside new ones."""
-    return tx.session.scalars(select(func.current_address_version())).one()
+    return int(tx.session.scalars(select(func.current_address_version())).one())
 
 
 @dataclass(frozen=True, slots=True)

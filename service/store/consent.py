@@ -235,7 +235,7 @@ def _row(
 ) -> dict[str, Any]:
     """The row of the next event, with `chain` moved on to it."""
     record_id = new_record_id(tx.now.timestamp())
-    named = event.state is not ConsentState.REQUESTED
+    named = event.state not in (ConsentState.REQUESTED, ConsentState.EXPIRED)  # D-18
     chain.seq += 1
     row: dict[str, Any] = {
         "record_id": record_id,

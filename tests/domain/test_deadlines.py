@@ -1,10 +1,10 @@
 """Deadlines of the law, on the awkward days of the calendar."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
-from service.domain.deadlines import answer_due, proof_end
+from service.domain.deadlines import answer_due
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,3 @@ from service.domain.deadlines import answer_due, proof_end
 )
 def test_an_answer_is_due_in_a_month(asked, due):
     assert answer_due(datetime.fromisoformat(asked)) == datetime.fromisoformat(due)
-
-
-def test_a_proof_goes_three_years_later_at_the_end_of_the_year():
-    assert proof_end(datetime(2024, 2, 29, 13, 5, tzinfo=UTC)) == datetime(2028, 1, 1, tzinfo=UTC)
-    assert proof_end(datetime(2026, 12, 31, 23, 59, tzinfo=UTC)) == datetime(2030, 1, 1, tzinfo=UTC)

@@ -60,6 +60,7 @@ def test_the_timetable_sweeps_every_five_seconds_on_two_lanes_and_nothing_piles_
         (Hint.SWEEP, Lane.INTERACTIVE, SWEEP_SECONDS),
         (Hint.SEAL, Lane.INBOUND, 60),
         (Hint.SEAL, Lane.INTERACTIVE, 60),
+        (Hint.RETAIN, Lane.INBOUND, 3600),
         (Hint.PULL_CONTENT, Lane.INBOUND, 900),
     }
     assert SWEEP_SECONDS == 5

@@ -182,8 +182,8 @@ class ConsentEvent(Base):
     suspect_scanner: Mapped[bool] = mapped_column(server_default="false")
     """The button was pressed sooner than a person can have read the mail (E-08)."""
     address_hmac: Mapped[bytes | None]
-    """So that an erased person who names the address can still be shown the proof. Not on a mere request: what was
-    never confirmed leaves nothing that could be matched (D-18)."""
+    """So that an erased person who names the address can still be shown the proof. Not on a request, nor where one
+    expired: what was never confirmed leaves nothing that could be matched (D-18)."""
     address_version: Mapped[Small | None]
     personal: Mapped[bytes]
     """Encrypted with the subject's key, bound to `record_id`: JSON with address, ip, user_agent, page_url, and what

@@ -33,7 +33,8 @@ class Delivery(Base):
     kind: Mapped[MailKind] = mapped_column(word(MailKind))
     subscriber_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("subscribers.id"))
     erased_at: Mapped[At | None]
-    """When its reader was erased: the row still counts in its campaign's report, and leads to nobody (D-15)."""
+    """When its reader was erased, or its time in the send log was over: the row still counts in its campaign's report,
+    and leads to nobody (D-15, D-19)."""
     test_address: Mapped[str | None]
     """Set on test sends only: an operator's address instead of a subscriber."""
     test_language: Mapped[Language | None] = mapped_column(word(Language))

@@ -1,0 +1,148 @@
+"""Enforcing the rules of retention, and saying beforehand what they would do (D-18, D-19).
+
+Who is ended by a rule leaves no suppression and no line in the erasure log: nobody asked for anything, and a restored
+backup holds the dates by which the same rule ends the same persons again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from service.domain.contexts import REVIEW_MONTHS, VALID_MONTHS
+from service.domain.ledger import LedgerKeys
+from service.domain.retention import Rule
+from service.domain.words import Channel, ConsentState, SubscriptionState
+from service.store import consent, erasures, retention, subscribers
+from service.store.consent import NewEvent
+from service.store.transaction import Transaction, TransactionFactory
+
+log = structlog.get_logger(__name__)
+
+ACTOR = "retention"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """A rule, what it would act on now, and what it did last."""
+
+    id: str
+    what: str
+    keep: str
+    then: str
+    reason: str
+    before: datetime
+    """What began before this is due."""
+    due: int
+    last_run_at: datetime | None
+    last_affected: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Readers of whom nothing was heard for so many months. Nothing is done to them by itself (D-12)."""
+
+    review: Sequence[int]
+    ended: Sequence[int]
+
+
+def get_retention(tx: Transaction, rules: Sequence[Rule]) -> list[RuleState]:
+    """The dry run: counts only, changes nothing."""
+    runs = retention.get_runs(tx)
+    states = []
+    for rule in rules:
+        run = runs.get(rule.id)
+        before = rule.cutoff(tx.now)
+        states.append(
+            RuleState(
+                id=rule.id,
+                what=rule.what,
+                keep=rule.says(),
+                then=rule.then,
+                reason=rule.reason,
+                before=before,
+                due=retention.count_due(tx, rule.id, before),
+                last_run_at=run.ran_at if run else None,
+                last_affected=run.affected if run else None,
+            )
+        )
+    return states
+
+
+def get_silent(tx: Transaction) -> Silent:
+    return Silent(retention.list_silent(tx, REVIEW_MONTHS), retention.list_silent(tx, VALID_MONTHS))
+
+
+def retain(
+    transaction: TransactionFactory, ledger: LedgerKeys, rules: Sequence[Rule], *, all_rules: bool = False
+) -> dict[str, int]:
+    """Enforce the rules whose round has come (or all of them). Returns what each acted on.
+
+    Opens its own transactions, one per set. Safe to run twice at once: both look for what is still due.
+    """
+    done: dict[str, int] = {}
+    with transaction() as tx:
+        runs = retention.get_runs(tx)
+        due = [
+            rule
+            for rule in rules
+            if all_rules or rule.is_due(runs[rule.id].ran_at if rule.id in runs else None, tx.now)
+        ]
+    for rule in due:
+        ends_persons = rule.id in retention.ENDS_PERSONS
+        done[rule.id] = _end_persons(transaction, ledger, rule) if ends_persons else _act(transaction, rule)
+        with transaction() as tx:
+            retention.record_run(tx, rule.id, done[rule.id])
+    if any(done.values()):
+        log.info("retained", **done)
+    return done
+
+
+def _act(transaction: TransactionFactory, rule: Rule) -> int:
+    total, after = 0, 0
+    while True:
+        with transaction() as tx:
+            affected, more = retention.act(tx, rule.id, rule.cutoff(tx.now), after=after)
+        total += affected
+        if more is None:
+            return total
+        after = more
+
+
+def _end_persons(transaction: TransactionFactory, ledger: LedgerKeys, rule: Rule) -> int:
+    total, after = 0, 0
+    while True:
+        with transaction() as tx:
+            due = retention.list_due_persons(tx, rule.id, rule.cutoff(tx.now), after=after)
+        for subscriber_id in due:
+            with transaction() as tx:
+                total += _end_person(tx, ledger, rule, subscriber_id)
+        if len(due) < retention.BATCH:
+            return total
+        after = due[-1]
+
+
+def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: int) -> bool:
+    """Whether it was still due, with nobody able to change that any more, and nothing of it on a wire."""
+    person = erasures.lock_person(tx, subscriber_id)
+    if person is None or not retention.list_due_persons(tx, rule.id, rule.cutoff(tx.now), only=subscriber_id):
+        return False
+    if erasures.cancel_mail(tx, person):
+        return False
+    for subscription in subscribers.list_subscriptions(tx, subscriber_id):
+        if subscription.state is SubscriptionState.PENDING:
+            consent.append(
+                tx,
+                ledger,
+                NewEvent(
+                    subscriber_id=subscriber_id,
+                    list_id=subscription.list_id,
+                    purpose=subscription.purpose,
+                    state=ConsentState.EXPIRED,
+                    channel=Channel.SWEEP,
+                    actor=ACTOR,
+                ),
+            )
+    erasures.forget(tx, person)
+    return True
