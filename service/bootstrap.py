@@ -1,15 +1,19 @@
 """The composition root: builds what a process needs, once, from its settings. Nothing is created at import."""
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from sqlalchemy import Engine
+from dns.resolver import get_default_resolver
+from sqlalchemy import Engine, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
+from service import egress, telemetry
 from service import settings as settings_module
-from service import telemetry
 from service.content.fetch import Fetcher
 from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
@@ -18,6 +22,7 @@ from service.domain.processors import Processor, check_relay, parse_register
 from service.domain.retention import Retention, parse_retention
 from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
+from service.egress import Allowed
 from service.errors import ConfigurationError
 from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
@@ -28,6 +33,8 @@ from service.store.transaction import TransactionFactory, factory
 from service.taskqueue import CeleryTaskQueue
 from service.texts import templates_dir
 from service.usecases import starting
+
+DNS_PORT, POSTGRESQL_PORT = 53, 5432
 
 
 class SystemClock:
@@ -65,6 +72,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
     """Wire up one process. `process` names its connections in PostgreSQL. Raises ConfigurationError."""
     settings = settings or settings_module.load()
     telemetry.configure(settings.log_level, settings.log_format)
+    guard_egress(settings)
     clock = SystemClock()
     queue = CeleryTaskQueue(settings.redis_url)
     keys = Keys(settings.secret_key, settings.address_keys)
@@ -133,6 +141,40 @@ def _publisher(settings: Settings) -> Publisher:
         bounce_domain=settings.bounce_domain or settings.sender_address.rpartition("@")[2],
         own_hosts=frozenset({settings.public_host, *settings.own_hosts}),
     )
+
+
+def guard_egress(settings: Settings) -> None:
+    """From now on this process connects to nobody whom the settings do not name (D-31)."""
+    database_urls = [make_url(url) for url in (settings.database_url, settings.owner_database_url) if url]
+    redis = urlsplit(settings.redis_url)
+    places = [
+        *(Allowed(host, port) for url in database_urls for host, port in _database_places(url)),
+        Allowed(redis.hostname or "localhost", redis.port or 6379),
+        Allowed(settings.relay_host, settings.relay_port),
+        Allowed(settings.web_host, settings.web_port),
+        *(Allowed(host) for host in settings.content_hosts),
+    ]
+    if settings.signup_check_dns:  # a domain's mail servers are looked up there, and never connected to (E-03)
+        places += [Allowed(str(server), DNS_PORT) for server in get_default_resolver().nameservers]
+    egress.install(places, loopback=settings.is_demo)
+    for url in database_urls:  # libpq's sockets are its own: what it is told to reach is checked here
+        for host, port in _database_places(url):
+            egress.check(host, port)
+
+
+def _database_places(url: URL) -> Iterator[tuple[str, int]]:
+    """Every host of a database URL that libpq could connect to; one on a local socket has none."""
+    given = [url.host, *_several(url.query.get("host")), *_several(url.query.get("hostaddr"))]
+    ports = [url.port, *(int(port) for port in _several(url.query.get("port")) if port.isdigit())]
+    for host in given:
+        if host and not host.startswith("/"):
+            for port in {port or POSTGRESQL_PORT for port in ports}:
+                yield host, port
+
+
+def _several(value: str | Sequence[str] | None) -> list[str]:
+    values = [value] if isinstance(value, str) else list(value or ())
+    return [part for several in values for part in several.split(",")]
 
 
 def _processors(settings: Settings) -> tuple[Processor, ...]:

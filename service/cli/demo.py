@@ -20,8 +20,10 @@ def demo(
 
     Ctrl-C stops all of it; the data is kept for the next start. Nothing in it can reach a real inbox.
     """
+    from service import egress
     from service.demo.state import DemoState
 
+    egress.install((), loopback=True)
     state = DemoState(directory)
     if once:
         from service.demo.once import run_once
@@ -49,8 +51,10 @@ def catcher(
     http_port: Annotated[int, typer.Option(help="Port of the page that shows them.")] = 8026,
 ) -> None:
     """Take every mail by SMTP, pass none on, and show them on a page."""
+    from service import egress
     from service.demo.catcher import serve
 
+    egress.install((), loopback=True)
     serve(database, host, smtp_port, http_port)
 
 
@@ -61,7 +65,9 @@ def hub(
     milepost_url: Annotated[str, typer.Option(help="Where the sign-up box posts to.")] = "http://localhost:8025",
 ) -> None:
     """Serve the demo's training hub: articles, feeds and a sign-up box."""
+    from service import egress
     from service.demo.hub import serve
     from service.demo.state import DemoState
 
+    egress.install((), loopback=True)
     serve(DemoState(directory), port, milepost_url)

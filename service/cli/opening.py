@@ -23,7 +23,11 @@ def read_settings(*, or_demo: bool = True) -> "Settings":
 
     if or_demo:
         use_demo_if_alone()
-    return settings.load()
+    loaded = settings.load()
+    from service.bootstrap import guard_egress
+
+    guard_egress(loaded)
+    return loaded
 
 
 def use_demo_if_alone() -> None:

@@ -1,0 +1,147 @@
+"""The egress guard: this process connects to configured hosts and to nobody else (D-31).
+
+An audit hook (PEP 578) sees every connection, datagram and look-up that Python code makes, whatever library makes it,
+and cannot be taken out again. It does not see sockets opened by native code: libpq connects to the database's URL and
+nowhere else (`check` is asked before), the web server only listens. The deployment says the same again, in networks.
+"""
+
+import ipaddress
+import socket
+import sys
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class EgressRefusedError(PermissionError):
+    """Nothing was sent: the host is not one that the settings name."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"Milepost connects to configured hosts only; {host} is none of them, and nothing was sent. If it should "
+            "be, name it in the settings (relay_host, content_hosts, database_url, redis_url)."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One place that the settings name. `port` None: any."""
+
+    host: str
+    port: int | None = None
+
+
+class _Guard:
+    """What this process may reach. Grows when a process is wired twice; never shrinks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ports: dict[str, set[int | None]] = {}
+        """Names and addresses as configured → ports."""
+        self._names_of: dict[str, set[str]] = {}
+        """Address → the configured names that it was the answer for."""
+        self._loopback = False
+        self.installed = False
+
+    def allow(self, places: Iterable[Allowed], *, loopback: bool) -> None:
+        with self._lock:
+            for place in places:
+                self._ports.setdefault(_plain(place.host), set()).add(place.port)
+            self._loopback = self._loopback or loopback
+
+    def answered(self, name: str, addresses: Iterable[str]) -> None:
+        """A look-up of a configured name gave these addresses: they are allowed wherever the name is."""
+        with self._lock:
+            for address in addresses:
+                self._names_of.setdefault(_plain(address), set()).add(_plain(name))
+
+    def may_look_up(self, host: str) -> bool:
+        return _plain(host) in self._ports or _is_address(host) or _plain(host) in _own_names()
+
+    def may_reach(self, address: str, port: int) -> bool:
+        address = _plain(address)
+        if self._loopback and _is_loopback(address):
+            return True
+        names = {address, *self._names_of.get(address, ())}
+        return any(not {None, port}.isdisjoint(self._ports.get(name, ())) for name in names)
+
+
+_guard = _Guard()
+_look_up = socket.getaddrinfo
+
+
+def install(places: Iterable[Allowed], *, loopback: bool = False) -> None:
+    """From now on this process reaches these places only. `loopback` allows every port of this machine (the demo)."""
+    _guard.allow(places, loopback=loopback)
+    if not _guard.installed:
+        _guard.installed = True
+        # The hook is told of a look-up but not of its answer, and asking again may give another one.
+        socket.getaddrinfo = _remembering_look_up
+        sys.addaudithook(_watch)
+
+
+def check(host: str, port: int) -> None:
+    """For code whose sockets the hook cannot see. Raises EgressRefusedError."""
+    if _guard.installed and not (_guard.may_look_up(host) if not _is_address(host) else _guard.may_reach(host, port)):
+        _refuse(host)
+
+
+def _remembering_look_up(host: Any, *arguments: Any, **more: Any) -> list[Any]:
+    found: list[Any] = _look_up(host, *arguments, **more)
+    if host is not None:
+        _guard.answered(_text(host), (str(answer[4][0]) for answer in found))
+    return found
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        _, address = arguments
+        if isinstance(address, tuple) and not _guard.may_reach(str(address[0]), int(address[1])):
+            _refuse(str(address[0]))
+        elif isinstance(address, str | bytes):
+            _refuse("a local socket")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+        host = arguments[0]
+        if host and not _guard.may_look_up(_text(host)):
+            _refuse(_text(host))
+
+
+def _refuse(host: str) -> None:
+    log.error("egress_refused", host=host)
+    raise EgressRefusedError(host)
+
+
+def _own_names() -> frozenset[str]:
+    return frozenset({"localhost", _plain(socket.gethostname())})
+
+
+def _text(host: str | bytes) -> str:
+    return host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+
+
+def _plain(host: str) -> str:
+    """One spelling: lower case, no final dot, an address as `ipaddress` writes it, IPv4 out of IPv6."""
+    host = host.lower().rstrip(".").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return _is_address(address) and ipaddress.ip_address(address).is_loopback
