@@ -296,6 +296,7 @@ def test_dark_colours_are_legible(text: str, surface: str) -> None:
 # --- confirmation and already_subscribed ------------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("D-06")
 @pytest.mark.parametrize("language", Language)
 def test_a_confirmation_is_a_question_and_nothing_else(language: Language) -> None:
     """D-06."""

@@ -98,8 +98,9 @@ class TestAccepted:
 
 
 class TestForms:
+    @pytest.mark.requirement("D-04")
     @pytest.mark.parametrize("form", ["hub", "hub-one-box"])
-    @pytest.mark.parametrize("language", ["en", "de"])
+    @pytest.mark.parametrize("language", list(Language))
     def test_nothing_is_ticked_beforehand(self, client, form, language):
         """D-04. The language of the page is no consent and may be preset."""
         page = client.get(f"/subscribe?form={form}&language={language}").text
