@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from service.domain.words import Language
+from tests.browser.reader import Person
 from tests.house import House
 
 
@@ -87,6 +89,29 @@ def test_from_the_form_to_silence(house: House, page: Page, shoot: Camera) -> No
     before = len(house.mails(address))
     house.milepost("digest", "send", "hub")
     assert len(house.mails(address)) == before, "no mail after unsubscribing"
+
+
+@pytest.mark.requirement("D-08")
+def test_from_a_mail_to_silence_in_two_actions(house: House, page: Page) -> None:
+    """A link and a button: no login, nothing to fill in, no reason asked for."""
+    person = Person(house, page, Language.EN, "two-actions@readers.example")
+    person.sign_up()
+    person.open(person.link("/confirm/"))
+    person.press()
+    for pattern in ("/u/", "/c/"):  # the control page leads there too, with one action more
+        person.open(person.link(pattern, mail=2))
+        if pattern == "/c/":
+            page.locator("a[href^='/u/']").first.click()
+        form = page.locator("main form", has=page.locator("button[value=unsubscribe]"))
+        expect(form.locator("input, select, textarea")).to_have_count(0)
+    actions = ["follow the link in the mail"]
+    person.open(person.link("/u/", mail=2))
+    actions.append("press the button")
+    form.locator("button").first.click()
+    expect(page.locator("h1")).to_have_text("You are unsubscribed")
+    assert len(actions) <= 2
+    person.open(person.link("/u/", mail=2))
+    expect(page.locator("main")).to_contain_text("unsubscribed from this already")
 
 
 def test_the_box_on_the_publishers_page_leads_to_the_filled_in_form(house: House, page: Page, shoot: Camera) -> None:

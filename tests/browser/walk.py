@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import create_engine, text
-
 from tests.browser.reader import SECOND_LOOK_MS, Person
 
 NO_PAGES = {
@@ -88,15 +86,11 @@ def _unsubscribe(person: Person) -> None:
 
 
 def _come_too_late(person: Person) -> None:
-    """Somebody else, whose sign-up is made old by hand: the only thing here that no button does."""
+    """Somebody else, whose sign-up is made old."""
     late = replace(person, address=f"late-{person.address}")
     late.sign_up()
     link = late.link("/confirm/")
-    engine = create_engine(person.house.environment["MILEPOST_DATABASE_URL"])
-    with engine.begin() as connection:
-        aged = "UPDATE signups SET expires_at = expires_at - interval '1000 hours' WHERE address = :address"
-        assert connection.execute(text(aged), {"address": late.address}).rowcount == 1
-    engine.dispose()
+    late.age_the_signup(hours=1000)
     late.open(link)
 
 
