@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from service import egress, telemetry
 from service import settings as settings_module
 from service.content.fetch import Fetcher
+from service.domain.activities import Activities, parse_activities
 from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
@@ -66,6 +67,7 @@ class Container:
     checkpoint_file: AppendOnlyFile
     erasure_log: AppendOnlyFile
     retention: Retention
+    activities: Activities
 
 
 def build_container(settings: Settings | None = None, *, process: str = "milepost") -> Container:
@@ -80,6 +82,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
     processors = _processors(settings)
     engine = store_engine.create(settings.database_url, f"milepost {process}")
     ledger_dir = settings.ledger_dir or settings.state_dir / "ledger"
+    privacy = templates_dir() / "privacy"
     return Container(
         settings=settings,
         clock=clock,
@@ -96,7 +99,8 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         disposable_domains=_disposable_domains(settings.disposable_domains_file),
         checkpoint_file=AppendOnlyFile(ledger_dir / "checkpoints.jsonl"),
         erasure_log=AppendOnlyFile(ledger_dir / "erasures.jsonl"),
-        retention=parse_retention((templates_dir() / "privacy" / "retention.toml").read_text(encoding="utf-8")),
+        retention=parse_retention((privacy / "retention.toml").read_text(encoding="utf-8")),
+        activities=parse_activities((privacy / "activities.toml").read_text(encoding="utf-8")),
     )
 
 

@@ -7,7 +7,6 @@ import typer
 
 from service.cli import (
     access,
-    access_export,
     campaigns,
     consent,
     content,
@@ -16,6 +15,7 @@ from service.cli import (
     doctor,
     forms,
     installing,
+    privacy,
     serving,
     signups,
     status,
@@ -47,7 +47,7 @@ for name, group in (
     ("form", forms),
     ("signups", signups),
     ("consent", consent),
-    ("privacy", access_export),
+    ("privacy", privacy),
     ("token", access),
 ):
     app.add_typer(group.app, name=name)
