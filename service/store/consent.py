@@ -11,9 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import insert as plain_insert
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.evidence import Evidence
 from service.domain.ledger import (
@@ -28,8 +26,7 @@ from service.domain.ledger import (
 )
 from service.domain.subscriptions import state_after
 from service.domain.words import Channel, ConsentState, LawfulBasis, Purpose, SubscriptionState
-from service.store.schema import ConsentEvent, EventSeal, SubjectKey, Subscription
-from service.store.subscribers import lock_subscriber
+from service.store.schema import ConsentEvent, SubjectKey, Subscription
 from service.store.transaction import Transaction
 
 NOBODY = Evidence()
@@ -65,66 +62,107 @@ def append(tx: Transaction, ledger: LedgerKeys, event: NewEvent) -> int:
     Events of one subscriber are serialised, so that their ids are in the order in which they took effect.
     Raises LookupError if there is no such subscriber.
     """
-    subscriber = lock_subscriber(tx, event.subscriber_id)
+    tx.session.flush()
+    connection = tx.session.connection()
+    subscriber = connection.exec_driver_sql(_LOCK, {"subscriber": event.subscriber_id}).one_or_none()
     if subscriber is None:
         raise LookupError("an event needs a subscriber")
-    found = tx.session.execute(
-        text(_BEFORE),
-        {
-            "subscriber": event.subscriber_id,
-            "list": event.list_id,
-            "purpose": event.purpose.value,
-            "statement": event.statement_id,
-            "notice": event.notice_id,
-            "form": event.form_id,
-        },
-    ).one()
+    names = {
+        "subscriber": event.subscriber_id,
+        "list": event.list_id,
+        "purpose": event.purpose.value,
+        "statement": event.statement_id,
+        "notice": event.notice_id,
+        "form": event.form_id,
+    }
+    found = connection.exec_driver_sql(_BEFORE, names).one()
+    if found.wrapped is None:
+        key, wrapped = ledger.new_subject_key(event.subscriber_id)
+    else:
+        key, wrapped = ledger.unwrap(event.subscriber_id, found.wrapped), None
     chain = _Chain(
-        key=_subject_key(tx, ledger, event.subscriber_id, found.wrapped),
-        address=subscriber.address,
-        address_hmac=subscriber.address_hmac,
-        address_version=subscriber.address_version,
-        seq=found.seq or 0,
-        head=found.hash or BEGINNING,
+        key,
+        subscriber.address,
+        subscriber.address_hmac,
+        subscriber.address_version,
+        found.seq or 0,
+        found.hash or BEGINNING,
     )
-    shas = {
-        "statement": found.statement,
-        "notice": found.notice,
-        "form": found.form,
-        "context": found.context,
-    }
+    shas = {"statement": found.statement, "notice": found.notice, "form": found.form, "context": found.context}
     row = _row(tx, ledger, event, chain, shas, found.context_id)
-    event_id = tx.session.scalars(plain_insert(ConsentEvent).returning(ConsentEvent.id), [row]).one()
-    tx.session.execute(plain_insert(EventSeal), [{"event_id": event_id}])
-    given_at = row["occurred_at"] if gives(event.state) else found.given_at
     before = SubscriptionState(found.before) if found.before else None
-    values = {
-        "state": state_after(event.state, before),
-        "event_id": event_id,
-        "given_at": given_at,
-        "updated_at": tx.now,
+    follows = {
+        "new_key": wrapped,
+        "after": state_after(event.state, before).value,
+        "given_at": row["occurred_at"] if gives(event.state) else found.given_at,
+        "now": tx.now,
     }
-    tx.session.execute(
-        insert(Subscription)
-        .values(subscriber_id=event.subscriber_id, list_id=event.list_id, purpose=event.purpose, **values)
-        .on_conflict_do_update(constraint="pk_subscriptions", set_=values)
-    )
-    return event_id
+    return int(connection.exec_driver_sql(_APPEND, row | follows).scalar_one())
 
 
-# One round trip for everything that the next link of the chain has to know.
+_LOCK = """
+SELECT address, address_hmac, address_version FROM subscribers WHERE id = %(subscriber)s FOR NO KEY UPDATE
+"""
+
+# One round trip for everything that the next link of the chain has to know; only once nobody else can append to it.
 _BEFORE = """
 SELECT k.wrapped, h.seq, h.hash, b.state AS before, b.given_at, c.id AS context_id, c.sha256 AS context,
-       (SELECT sha256 FROM statements WHERE id = :statement) AS statement,
-       (SELECT sha256 FROM notices WHERE id = :notice) AS notice,
-       (SELECT sha256 FROM forms WHERE id = :form) AS form
+       (SELECT sha256 FROM statements WHERE id = %(statement)s) AS statement,
+       (SELECT sha256 FROM notices WHERE id = %(notice)s) AS notice,
+       (SELECT sha256 FROM forms WHERE id = %(form)s) AS form
 FROM (SELECT 1) one
-LEFT JOIN subject_keys k ON k.subscriber_id = :subscriber
-LEFT JOIN LATERAL (SELECT seq, hash FROM consent_events WHERE subscriber_id = :subscriber
+LEFT JOIN subject_keys k ON k.subscriber_id = %(subscriber)s
+LEFT JOIN LATERAL (SELECT seq, hash FROM consent_events WHERE subscriber_id = %(subscriber)s
                    ORDER BY seq DESC LIMIT 1) h ON true
-LEFT JOIN subscriptions b ON b.subscriber_id = :subscriber AND b.list_id = :list AND b.purpose = :purpose
+LEFT JOIN subscriptions b ON b.subscriber_id = %(subscriber)s AND b.list_id = %(list)s AND b.purpose = %(purpose)s
 LEFT JOIN LATERAL (SELECT id, sha256 FROM contexts ORDER BY id DESC LIMIT 1) c ON true
 """
+
+# Column → its type, in the order of the table; `id` is the database's.
+_COLUMNS = {
+    "record_id": "uuid",
+    "subscriber_id": "bigint",
+    "seq": "integer",
+    "list_id": "bigint",
+    "purpose": "text",
+    "state": "text",
+    "channel": "text",
+    "lawful_basis": "text",
+    "occurred_at": "timestamptz",
+    "recorded_at": "timestamptz",
+    "signup_id": "bigint",
+    "statement_id": "bigint",
+    "notice_id": "bigint",
+    "form_id": "bigint",
+    "context_id": "bigint",
+    "delivery_id": "bigint",
+    "actor": "text",
+    "suspect_scanner": "boolean",
+    "address_hmac": "bytea",
+    "address_version": "smallint",
+    "personal": "bytea",
+    "prev_hash": "bytea",
+    "hash": "bytea",
+    "mac": "bytea",
+}
+
+# And one for everything that an event brings with it.
+_APPEND = f"""
+WITH event AS (
+    INSERT INTO consent_events ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"%({name})s" for name in _COLUMNS)})
+    RETURNING id
+), seal AS (
+    INSERT INTO event_seals (event_id) SELECT id FROM event
+), key AS (
+    INSERT INTO subject_keys (subscriber_id, wrapped, created_at)
+    SELECT %(subscriber_id)s, %(new_key)s::bytea, %(now)s WHERE %(new_key)s::bytea IS NOT NULL
+)
+INSERT INTO subscriptions (subscriber_id, list_id, purpose, state, event_id, given_at, updated_at)
+SELECT %(subscriber_id)s, %(list_id)s, %(purpose)s, %(after)s, id, %(given_at)s, %(now)s FROM event
+ON CONFLICT (subscriber_id, list_id, purpose) DO UPDATE
+SET state = excluded.state, event_id = excluded.event_id, given_at = excluded.given_at, updated_at = excluded.updated_at
+RETURNING event_id
+"""  # noqa: S608 - our own names
 
 
 def append_many(tx: Transaction, ledger: LedgerKeys, events: Sequence[NewEvent]) -> None:
@@ -134,29 +172,55 @@ def append_many(tx: Transaction, ledger: LedgerKeys, events: Sequence[NewEvent])
     """
     if not events:
         return
+    tx.session.flush()
     chains = _new_chains(tx, ledger, {event.subscriber_id for event in events})
     shas = _Shas(tx)
-    rows = [
-        _row(tx, ledger, event, chains[event.subscriber_id], shas.of(event), shas.context_id)
-        for event in sorted(events, key=lambda event: event.occurred_at or tx.now)
-    ]
-    made = plain_insert(ConsentEvent).returning(ConsentEvent.id, sort_by_parameter_order=True)
-    ids = tx.session.scalars(made, rows).all()
-    tx.session.execute(plain_insert(EventSeal), [{"event_id": event_id} for event_id in ids])
+    in_order = sorted(events, key=lambda event: event.occurred_at or tx.now)
+    rows = [_row(tx, ledger, event, chains[event.subscriber_id], shas.of(event), shas.context_id) for event in in_order]
+    connection = tx.session.connection()
+    columns = {name: [row[name] for row in rows] for name in _COLUMNS}
+    ids = {record_id: number for number, record_id in connection.exec_driver_sql(_APPEND_MANY, columns)}
     follows: dict[tuple[int, int, Purpose], dict[str, Any]] = {}
-    for event_id, row in zip(ids, rows, strict=True):
-        key = (row["subscriber_id"], row["list_id"], row["purpose"])
+    for event, row in zip(in_order, rows, strict=True):
+        key = (event.subscriber_id, event.list_id, event.purpose)
         before = follows.get(key, {})
         follows[key] = {
-            "subscriber_id": row["subscriber_id"],
-            "list_id": row["list_id"],
-            "purpose": row["purpose"],
-            "state": state_after(row["state"], before.get("state")),
-            "event_id": event_id,
-            "given_at": row["occurred_at"] if gives(row["state"]) else before.get("given_at"),
+            "state": state_after(event.state, before.get("state")),
+            "event_id": ids[row["record_id"]],
+            "given_at": row["occurred_at"] if gives(event.state) else before.get("given_at"),
             "updated_at": row["occurred_at"],
         }
-    tx.session.execute(plain_insert(Subscription), list(follows.values()))
+    connection.exec_driver_sql(
+        _FOLLOW_MANY,
+        {
+            "subscriber_id": [subscriber_id for subscriber_id, _, _ in follows],
+            "list_id": [list_id for _, list_id, _ in follows],
+            "purpose": [purpose.value for _, _, purpose in follows],
+            "state": [follow["state"].value for follow in follows.values()],
+            **{name: [follow[name] for follow in follows.values()] for name in ("event_id", "given_at", "updated_at")},
+        },
+    )
+
+
+_APPEND_MANY = f"""
+WITH event AS (
+    INSERT INTO consent_events ({", ".join(_COLUMNS)})
+    SELECT {", ".join(_COLUMNS)}
+    FROM unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in _COLUMNS.items())})
+        WITH ORDINALITY AS given({", ".join(_COLUMNS)}, place)
+    ORDER BY place
+    RETURNING id, record_id
+), seal AS (
+    INSERT INTO event_seals (event_id) SELECT id FROM event
+)
+SELECT id, record_id FROM event
+"""  # noqa: S608 - our own names
+
+_FOLLOW_MANY = """
+INSERT INTO subscriptions (subscriber_id, list_id, purpose, state, event_id, given_at, updated_at)
+SELECT * FROM unnest(%(subscriber_id)s::bigint[], %(list_id)s::bigint[], %(purpose)s::text[], %(state)s::text[],
+                     %(event_id)s::bigint[], %(given_at)s::timestamptz[], %(updated_at)s::timestamptz[])
+"""
 
 
 def gives(state: ConsentState) -> bool:
@@ -242,10 +306,10 @@ def _row(
         "subscriber_id": event.subscriber_id,
         "seq": chain.seq,
         "list_id": event.list_id,
-        "purpose": event.purpose,
-        "state": event.state,
-        "channel": event.channel,
-        "lawful_basis": event.lawful_basis,
+        "purpose": event.purpose.value,
+        "state": event.state.value,
+        "channel": event.channel.value,
+        "lawful_basis": event.lawful_basis.value,
         "occurred_at": event.occurred_at or tx.now,
         "recorded_at": tx.now,
         "signup_id": event.signup_id,
@@ -277,16 +341,6 @@ def _personal(event: NewEvent, address: str) -> bytes:
     return json.dumps({name: value for name, value in known.items() if value is not None}).encode()
 
 
-def _subject_key(tx: Transaction, ledger: LedgerKeys, subscriber_id: int, wrapped: bytes | None) -> bytes:
-    if wrapped is not None:
-        return ledger.unwrap(subscriber_id, wrapped)
-    key, wrapped = ledger.new_subject_key(subscriber_id)
-    tx.session.execute(
-        plain_insert(SubjectKey), [{"subscriber_id": subscriber_id, "wrapped": wrapped, "created_at": tx.now}]
-    )
-    return key
-
-
 def _new_chains(tx: Transaction, ledger: LedgerKeys, subscriber_ids: set[int]) -> dict[int, _Chain]:
     rows = tx.session.execute(
         text("SELECT id, address, address_hmac, address_version FROM subscribers WHERE id = ANY(:ids)"),
@@ -294,8 +348,12 @@ def _new_chains(tx: Transaction, ledger: LedgerKeys, subscriber_ids: set[int]) -
     ).all()
     made = {row.id: ledger.new_subject_key(row.id) for row in rows}
     tx.session.execute(
-        plain_insert(SubjectKey),
-        [{"subscriber_id": row.id, "wrapped": made[row.id][1], "created_at": tx.now} for row in rows],
+        text(
+            "INSERT INTO subject_keys (subscriber_id, wrapped, created_at) "
+            "SELECT subscriber_id, wrapped, :now FROM unnest(CAST(:ids AS bigint[]), CAST(:wrapped AS bytea[])) "
+            "AS made(subscriber_id, wrapped)"
+        ),
+        {"ids": list(made), "wrapped": [wrapped for _, wrapped in made.values()], "now": tx.now},
     )
     return {row.id: _Chain(made[row.id][0], row.address, row.address_hmac, row.address_version) for row in rows}
 
