@@ -4,7 +4,7 @@ from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 
-from service.demo.http import Answer, Request, Site, as_json, not_found, page, page_file, templates
+from service.demo.http import Answer, Request, Site, as_json, not_found, page, page_file, see_other, templates
 from service.demo.mailbox import Content, Mail, Mailbox, open_mail
 
 PER_PAGE = 50
@@ -30,7 +30,8 @@ def catcher_site(database: Path) -> Site:
             r"/api/mails/(\d+)": pages.api_mail,
             r"/(catcher\.css|catcher\.js|icon\.svg)": lambda request: page_file(request.arguments[0]),
             r"/health/live": lambda _: as_json({"status": "ok"}),
-        }
+        },
+        {"/forget": pages.forget},
     )
 
 
@@ -69,6 +70,12 @@ class _Pages:
                 size=len(raw),
             )
         )
+
+    def forget(self, request: Request) -> Answer:
+        """What an operator is asked to do here when a reader was erased."""
+        with closing(Mailbox(self._database)) as mailbox:
+            mailbox.forget(request.form.get("to", "").strip())
+        return see_other("/")
 
     def show_html(self, request: Request) -> Answer:
         found = self._find(request)

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import jinja2
 
 PAGES = Path(__file__).parent / "pages"
+LARGEST_FORM = 64 * 1024
 OWN_ONLY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -29,6 +30,8 @@ class Request:
     headers: Mapping[str, str]
     arguments: tuple[str, ...] = ()
     """What the groups of the route's pattern matched."""
+    form: Mapping[str, str] = field(default_factory=dict)
+    """What a POST brought."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ def not_found(what: str = "page") -> Answer:
     return Answer(f"No such {what}.\n".encode(), "text/plain; charset=utf-8", HTTPStatus.NOT_FOUND)
 
 
+def see_other(location: str) -> Answer:
+    """After a POST: what to look at now."""
+    return Answer(b"", "text/plain", HTTPStatus.SEE_OTHER, {"Location": location})
+
+
 def templates() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -74,10 +82,11 @@ def page_file(name: str) -> Answer:
 
 
 class Site:
-    """Patterns of paths and what answers them. GET and HEAD only: the demo's own pages change nothing."""
+    """Patterns of paths and what answers them: `routes` GET and HEAD, `buttons` a POST from the site's own pages."""
 
-    def __init__(self, routes: Mapping[str, Handler]) -> None:
+    def __init__(self, routes: Mapping[str, Handler], buttons: Mapping[str, Handler] | None = None) -> None:
         self._routes = [(re.compile(pattern), handler) for pattern, handler in routes.items()]
+        self._buttons = dict(buttons or {})
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(target)
@@ -87,6 +96,18 @@ class Site:
                 return handler(Request(parts.path, query, headers, match.groups(default="")))
         return not_found()
 
+    def press(self, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """A POST. A page of somebody else's that is open in the same browser presses nothing."""
+        path = urlsplit(target).path
+        if headers.get("origin", "null") != f"http://{headers.get('host', '')}":
+            return Answer(
+                b"Only this site's own pages may do that.\n", "text/plain; charset=utf-8", HTTPStatus.FORBIDDEN
+            )
+        if path not in self._buttons:
+            return not_found()
+        form = dict(parse_qsl(body.decode(errors="replace"), max_num_fields=20))
+        return self._buttons[path](Request(path, {}, headers, form=form))
+
     def server(self, host: str, port: int) -> ThreadingHTTPServer:
         """Bound and listening; call `serve_forever` on it."""
         site = self
@@ -94,6 +115,9 @@ class Site:
         class RequestHandler(_RequestHandler):
             def answer(self) -> Answer:
                 return site.answer(self.path, {k.lower(): v for k, v in self.headers.items()})
+
+            def press(self, body: bytes) -> Answer:
+                return site.press(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
 
         server = _Server((host, port), RequestHandler)
         server.daemon_threads = True
@@ -115,8 +139,27 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def answer(self) -> Answer:
         raise NotImplementedError
 
+    def press(self, body: bytes) -> Answer:
+        raise NotImplementedError
+
     def do_GET(self) -> None:
-        answer = self.answer()
+        self._send(self.answer())
+
+    def do_POST(self) -> None:
+        size = self.headers.get("Content-Length", "")
+        if not size.isdigit() or int(size) > LARGEST_FORM:
+            self.close_connection = True
+            self._send(
+                Answer(
+                    b"",
+                    "text/plain",
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE if size.isdigit() else HTTPStatus.LENGTH_REQUIRED,
+                )
+            )
+            return
+        self._send(self.press(self.rfile.read(int(size))))
+
+    def _send(self, answer: Answer) -> None:
         headers = {
             "Content-Type": answer.content_type,
             "Content-Security-Policy": answer.policy,

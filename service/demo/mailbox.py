@@ -85,6 +85,15 @@ class Mailbox:
         )
         return [Mail(*row) for row in rows], total
 
+    def forget(self, address: str) -> int:
+        """Remove every mail to this address, from the file as well: nothing of it is left in free pages or in the log
+        of changes. Returns how many there were."""
+        self._db.execute("PRAGMA secure_delete = ON")
+        removed = self._db.execute("DELETE FROM mails WHERE rcpt_to = ? COLLATE NOCASE", [address]).rowcount
+        self._db.execute("VACUUM")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
+
     def get(self, mail_id: int) -> tuple[Mail, bytes] | None:
         row = self._db.execute(
             "SELECT id, at, mail_from, rcpt_to, subject, raw FROM mails WHERE id = ?", [mail_id]

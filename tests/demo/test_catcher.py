@@ -206,3 +206,39 @@ def test_mails_survive_the_process(tmp_path: Path) -> None:
             mailbox.add("", ["a@b.example"], RAW)
             assert len(mailbox.list_after(0)) == number + 1
     assert (tmp_path / "c.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_address_can_be_forgotten_and_nothing_of_it_stays_in_the_file(catcher: Catcher) -> None:
+    """What the operator is asked to do here when a reader was erased (D-15)."""
+    other = RAW.replace(b"kari@reader", b"other@reader")
+    catcher.send(RAW.replace(b"kari@reader", b"Zoe.Quillfeather@reader"), "Zoe.Quillfeather@reader.example")
+    catcher.send(other, "other@reader.example")
+    (mail,) = httpx.get(f"{catcher.url}/api/mails", params={"to": "zoe.quillfeather@reader.example"}).json()
+    page = httpx.get(f"{catcher.url}/mails/{mail['id']}").text
+    assert '<form class="forget" action="/forget" method="post">' in page
+    assert 'value="Zoe.Quillfeather@reader.example"' in page
+    files = list(catcher.database.parent.iterdir())
+    assert any(b"Quillfeather" in path.read_bytes() for path in files), "the search finds what is there"
+    pressed = httpx.post(
+        f"{catcher.url}/forget", data={"to": "zoe.quillfeather@READER.example"}, headers={"Origin": catcher.url}
+    )
+    assert (pressed.status_code, pressed.headers["Location"]) == (303, "/")
+    assert httpx.get(f"{catcher.url}/api/mails", params={"to": "zoe.quillfeather@reader.example"}).json() == []
+    assert httpx.get(f"{catcher.url}/api/mails", params={"to": "other@reader.example"}).json() != []
+    files = list(catcher.database.parent.iterdir())
+    assert [path.name for path in files if b"quillfeather" in path.read_bytes().lower()] == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://localhost:1"}, {"Origin": "null"}])
+def test_no_page_of_somebody_elses_presses_a_button_here(catcher: Catcher, headers: dict[str, str]) -> None:
+    kept = f"kept{len(str(headers))}@reader.example"
+    catcher.send(RAW, kept)
+    assert httpx.post(f"{catcher.url}/forget", data={"to": kept}, headers=headers).status_code == 403
+    assert len(httpx.get(f"{catcher.url}/api/mails", params={"to": kept}).json()) == 1
+
+
+def test_a_form_that_is_none_is_refused(catcher: Catcher) -> None:
+    own = {"Origin": catcher.url}
+    assert httpx.post(f"{catcher.url}/nothing", headers=own).status_code == 404
+    assert httpx.post(f"{catcher.url}/forget", content=b"x" * 70_000, headers=own).status_code == 413
+    assert httpx.get(f"{catcher.url}/forget").status_code == 404
