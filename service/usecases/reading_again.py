@@ -1,12 +1,10 @@
 """A past digest or campaign, read again as a page by whom it was mailed to."""
 
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain.letters import LetterArticle
 from service.domain.words import DeliveryStatus, Language, MailKind
-from service.mail.markdown import convert
 from service.store import letters
 from service.store.schema import Delivery
 from service.store.transaction import Transaction
@@ -22,13 +20,11 @@ class PastMail:
     language: Language
     subject: str | None
     articles: tuple[LetterArticle, ...]
-    html: str | None
-    """A campaign's words, sanitised as they were for the mail."""
+    body: str | None
+    """A campaign's words, in Markdown."""
 
 
-def get_past_mail(
-    tx: Transaction, subscriber_id: int, delivery_id: int, own_hosts: AbstractSet[str]
-) -> PastMail | None:
+def get_past_mail(tx: Transaction, subscriber_id: int, delivery_id: int) -> PastMail | None:
     """None for what was not mailed to this reader, or is no digest and no campaign. Changes nothing."""
     delivery = tx.session.get(Delivery, delivery_id)
     if delivery is None or delivery.subscriber_id != subscriber_id or delivery.status not in READABLE:
@@ -43,5 +39,5 @@ def get_past_mail(
         language=letter.language,
         subject=letter.subject,
         articles=letter.articles,
-        html=convert(letter.body, frozenset(own_hosts)).html if letter.body else None,
+        body=letter.body,
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
+from markdown_it import MarkdownIt
 
 from service.domain.addresses import Address, parse_address
 from service.domain.held import Held
@@ -23,6 +24,7 @@ from service.web.public.lost import lost
 
 router = APIRouter()
 
+LOWEST_HEADING = 6
 MOST_MAILS = 60
 """On the page; the download has all."""
 RECEIPTS = (ConsentState.GIVEN, ConsentState.REAFFIRMED)
@@ -85,15 +87,16 @@ def download_csv(request: Request, token: str) -> Response:
 @router.api_route("/p/{token}/mail/{delivery_id}", methods=["GET", "HEAD"])
 def show_mail(request: Request, token: str, delivery_id: Annotated[int, Path(ge=1, le=LARGEST_ID)]) -> Response:
     """A past digest or campaign, as a page."""
-    container = get_container(request)
     try:
         with _opened(request, token) as (tx, reader):
-            shown = reading_again.get_past_mail(tx, reader.subscriber_id, delivery_id, container.publisher.own_hosts)
+            shown = reading_again.get_past_mail(tx, reader.subscriber_id, delivery_id)
     except _ClosedError as closed:
         return closed.answer
     if shown is None:
         return get_pages(request).message("not_found", _language(request, reader.language), 404)
-    return get_pages(request).render("past_mail", _language(request, reader.language), mail=shown, token=token)
+    language = _language(request, reader.language)
+    body = _as_html(shown.body) if shown.body else ""
+    return get_pages(request).render("past_mail", language, mail=shown, body=body, token=token)
 
 
 @router.post("/p/{token}/address")
@@ -165,6 +168,16 @@ def _page(
         problem=problem,
         typed=typed,
     )
+
+
+def _as_html(markdown: str) -> str:
+    """Below the page's own heading, and without the styles that a mail needs."""
+    parser = MarkdownIt("commonmark", {"html": False})
+    tokens = parser.parse(markdown)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 1, LOWEST_HEADING)}"
+    return str(parser.renderer.render(tokens, parser.options, {}))
 
 
 def _check_domain(request: Request, address: Address) -> None:
