@@ -18,7 +18,7 @@ def snippet(
     page: Annotated[str, typer.Option(help="URL of the page it will stand on; kept as evidence of each sign-up.")] = "",
 ) -> None:
     """Print static HTML for a page of yours: no script, no foreign host, the words in force."""
-    from service.usecases.form_looks import render_snippet
+    from service.looks.forms import render_snippet
     from service.usecases.wording import get_form
 
     with opened() as container, container.transaction() as tx:

@@ -99,7 +99,7 @@ def key(json: Json = False) -> None:
 
 def _write(path: Path, proof: dict[str, Any]) -> None:
     """Readable by this user only: it is full of personal data."""
-    from service.usecases.proof_pages import render_proof
+    from service.looks.proofs import render_proof
 
     whole = render_proof(proof) if path.suffix == ".html" else json_text.dumps(proof, ensure_ascii=False, indent=2)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

@@ -186,7 +186,7 @@ def snippet_from_milepost() -> Snippet:
 
     @cache
     def kept(language: Language, page_url: str) -> str:
-        from service.usecases.form_looks import render_snippet
+        from service.looks.forms import render_snippet
         from service.usecases.wording import get_form
 
         with container().transaction() as tx:

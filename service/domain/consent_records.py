@@ -16,8 +16,6 @@ def make_record(
     statement: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The record of one consent; `events` are those of its list and purpose, `decisive` the record that gave it."""
-    controller = context.get("controller", {})
-    recipients = list(context.get("recipients", ()))
     return {
         "schema_version": SCHEMA,
         "record_id": decisive["record"],
@@ -25,55 +23,67 @@ def make_record(
         "pii_processing": {
             "privacy_notice": decisive["notice"] or "none",
             "language": statement["language"] if statement else "unknown",
-            "purposes": [
-                {
-                    "purpose": decisive["purpose"],
-                    "statement": decisive["statement"] or "none",
-                    "lawful_basis": decisive["basis"],
-                    "pii_information": list(context.get("personal_data", ())) or ["e-mail address"],
-                    "pii_controllers": ["controller"],
-                    "collection_method": context.get("collection_method", "unknown"),
-                    "processing_method": context.get("processing_method", "unknown"),
-                    "storage_locations": [context.get("storage_location", "unknown")],
-                    "retention_period": context.get("retention", {}).get("rule", "unknown"),
-                    "jurisdiction": context.get("jurisdiction", "unknown"),
-                    "recipient_third_parties": [f"processor {n}" for n in range(1, len(recipients) + 1)] or ["none"],
-                    "withdrawal_method": context.get("withdrawal_method", "unknown"),
-                    "privacy_rights": list(context.get("rights", ())) or ["GDPR Art. 12 to 22"],
-                    "authority": context.get("supervisory_authority", "unknown"),
-                }
-            ],
+            "purposes": [_purpose(decisive, context)],
         },
-        "party_identification": [
+        "party_identification": _parties(context),
+        "events": [_event(event["record"]) for event in events],
+    }
+
+
+def _purpose(decisive: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    recipients = context.get("recipients", ())
+    return {
+        "purpose": decisive["purpose"],
+        "statement": decisive["statement"] or "none",
+        "lawful_basis": decisive["basis"],
+        "pii_information": list(context.get("personal_data", ())) or ["e-mail address"],
+        "pii_controllers": ["controller"],
+        "collection_method": context.get("collection_method", "unknown"),
+        "processing_method": context.get("processing_method", "unknown"),
+        "storage_locations": [context.get("storage_location", "unknown")],
+        "retention_period": context.get("retention", {}).get("rule", "unknown"),
+        "jurisdiction": context.get("jurisdiction", "unknown"),
+        "recipient_third_parties": [f"processor {number}" for number in range(1, len(recipients) + 1)] or ["none"],
+        "withdrawal_method": context.get("withdrawal_method", "unknown"),
+        "privacy_rights": list(context.get("rights", ())) or ["GDPR Art. 12 to 22"],
+        "authority": context.get("supervisory_authority", "unknown"),
+    }
+
+
+def _parties(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    controller = context.get("controller", {})
+    parties = [
+        {
+            "party_id": "controller",
+            "party_name": controller.get("name", "unknown"),
+            "party_address": controller.get("address", "unknown"),
+            "party_contact": controller.get("contact", "unknown"),
+            "party_type": "organisation",
+            "party_role": "controller",
+        }
+    ]
+    for number, recipient in enumerate(context.get("recipients", ()), 1):
+        parties.append(
             {
-                "party_id": "controller",
-                "party_name": controller.get("name", "unknown"),
-                "party_address": controller.get("address", "unknown"),
-                "party_contact": controller.get("contact", "unknown"),
+                "party_id": f"processor {number}",
+                "party_name": recipient["name"],
+                "party_address": recipient["country"],
+                "party_contact": recipient["contact"],
                 "party_type": "organisation",
-                "party_role": "controller",
-            },
-            *(
-                {
-                    "party_id": f"processor {number}",
-                    "party_name": str(recipient.get("name", "unknown")),
-                    "party_type": "organisation",
-                    "party_role": "processor",
-                }
-                for number, recipient in enumerate(recipients, 1)
-            ),
-        ],
-        "events": [
-            {
-                "event_time": event["record"]["occurred"],
-                "validity_duration": "until withdrawn",
-                "entity_id": event["record"]["actor"],
-                "event_type": _EVENT_TYPE,
-                "event_state": event["record"]["state"],
-                "channel": event["record"]["channel"],
+                "party_role": "processor",
             }
-            for event in events
-        ],
+        )
+    return parties
+
+
+def _event(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "event_time": record["occurred"],
+        "validity_duration": "until withdrawn",
+        "entity_id": record["actor"],
+        "event_type": _EVENT_TYPE,
+        "event_state": record["state"],
+        "channel": record["channel"],
     }
 
 

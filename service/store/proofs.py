@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from service.domain.confirming import Confirmation, Copy
 from service.domain.ledger import LedgerKeys, encrypt, spell_time
+from service.domain.words import MailKind
 from service.store.consent import find_subject_key, list_events, record_of
+from service.store.contexts import add_mail_template
 from service.store.schema import (
     ConfirmationMail,
     ConsentEvent,
@@ -25,48 +27,34 @@ from service.store.schema import (
 from service.store.transaction import Transaction
 
 
-def keep_confirmation_mail(
-    tx: Transaction, ledger: LedgerKeys, *, delivery_id: int, subscriber_id: int, template_id: int, copy: bytes
-) -> None:
-    """Keep what was handed to the relay, encrypted for its reader; of several attempts the last.
+def keep_confirmation_mails(tx: Transaction, ledger: LedgerKeys, template_source: str, copies: Sequence[Copy]) -> None:
+    """Keep what was handed to the relay, encrypted for its readers; of several attempts the last.
 
     Nothing is kept of a reader whose key is destroyed.
     """
-    key = find_subject_key(tx, ledger, subscriber_id)
-    if key is None:
+    if not copies:
         return
-    values = {
-        "template_id": template_id,
-        "sealed": encrypt(key, copy, place_of(delivery_id)),
-        "sha256": sha256(copy).digest(),
-        "written_at": tx.now,
-    }
-    tx.session.execute(
-        insert(ConfirmationMail)
-        .values(delivery_id=delivery_id, subscriber_id=subscriber_id, **values)
-        .on_conflict_do_update(index_elements=[ConfirmationMail.delivery_id], set_=values)
-    )
+    template_id = add_mail_template(tx, MailKind.CONFIRMATION, template_source)
+    for copy in copies:
+        key = find_subject_key(tx, ledger, copy.subscriber_id)
+        if key is None:
+            continue
+        values = {
+            "template_id": template_id,
+            "sealed": encrypt(key, copy.data, place_of(copy.delivery_id)),
+            "sha256": sha256(copy.data).digest(),
+            "written_at": tx.now,
+        }
+        tx.session.execute(
+            insert(ConfirmationMail)
+            .values(delivery_id=copy.delivery_id, subscriber_id=copy.subscriber_id, **values)
+            .on_conflict_do_update(index_elements=[ConfirmationMail.delivery_id], set_=values)
+        )
 
 
 def place_of(delivery_id: int) -> bytes:
     """What a kept mail is bound to."""
     return str(delivery_id).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """The mail that carried the link of a sign-up, and what the relay said when it took it."""
-
-    delivery_id: int
-    message_id: str | None
-    on_its_way: bool
-    """Handed over, with nothing recorded yet."""
-    accepted_at: datetime | None
-    relay: str | None
-    code: int | None
-    enhanced: str | None
-    text: str | None
-    copy_sha256: bytes | None
 
 
 def find_confirmation(tx: Transaction, signup_id: int) -> Confirmation | None:

@@ -26,6 +26,7 @@ from uuid import UUID
 
 import structlog
 
+from service.domain.confirming import Copy
 from service.domain.deliveries import (
     FIRST_BATCH,
     FIRST_HOLD,
@@ -48,11 +49,12 @@ from service.domain.smtp_replies import Scope, decide_fate
 from service.domain.tokens import Keys
 from service.domain.words import Lane, MailKind
 from service.errors import ServiceError
+from service.mail.sources import template_source
+from service.mail.withholding import copy_of
 from service.mail.writer import UnwritableError
 from service.ports import Clock, Hint, Journal, Transport
-from service.store import campaigns, claims, deliveries, letters, signups, worker_processes
+from service.store import campaigns, claims, deliveries, letters, proofs, signups, worker_processes
 from service.store.transaction import Transaction, TransactionFactory
-from service.usecases.confirming import Handed, keep_copies
 
 log = structlog.get_logger(__name__)
 
@@ -138,13 +140,13 @@ def _send_batch(sender: Sender) -> tuple[int, bool]:
     if not claimed.held:
         return 0, claimed.skipped > 0
     attempts = {held.delivery_id: held.attempts for held in claimed.held}
-    handed: list[Handed] = []
-    results = list(_send(sender, to_send, attempts, claimed_at, handed))
+    copies: list[Copy] = []
+    results = list(_send(sender, to_send, attempts, claimed_at, copies))
     seconds = sender.clock.monotonic() - claimed_at
     with sender.transaction() as tx:
         recorded = claims.record_results(tx, sender.worker_id, results)
         given_back = claims.give_back(tx, sender.worker_id)
-        keep_copies(tx, sender.keys, handed, results)
+        _keep(tx, sender, copies, results)
     sender.journal.clear()
     sender.batch = next_batch(len(results), seconds)
     log.info("batch_sent", tried=len(results), recorded=recorded, given_back=given_back, skipped=claimed.skipped)
@@ -187,11 +189,11 @@ def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None) -> claim
 
 
 def _send(
-    sender: Sender, to_send: list[Letter], attempts: dict[int, int], claimed_at: float, handed: list[Handed]
+    sender: Sender, to_send: list[Letter], attempts: dict[int, int], claimed_at: float, copies: list[Copy]
 ) -> Iterator[Result]:
     """Start messages one by one for as long as the claim permits it; yield what became of those that were tried.
 
-    Confirmations among them are added to `handed`.
+    What may be kept of them is added to `copies`.
     """
     unwritable: list[Outcome] = []
     stop = False
@@ -206,8 +208,8 @@ def _send(
             if isinstance(written, Outcome):
                 unwritable.append(written)
             else:
-                if letter.kind is MailKind.CONFIRMATION:
-                    handed.append(Handed(letter, written))
+                if copy := copy_of(letter, written, sender.keys):
+                    copies.append(copy)
                 yield written
 
     for outcome in sender.transport.send(messages()):
@@ -217,6 +219,17 @@ def _send(
     for outcome in unwritable:
         verdict = decide_fate(outcome)
         yield decide_result(outcome, verdict, lane=sender.lane, attempts=attempts[outcome.delivery_id], jitter=0.0)
+
+
+def _keep(tx: Transaction, sender: Sender, copies: list[Copy], results: list[Result]) -> None:
+    """Those that reached the relay, as evidence (D1 #11)."""
+    reached = {result.outcome.delivery_id for result in results if result.outcome.phase is Phase.EOM}
+    proofs.keep_confirmation_mails(
+        tx,
+        sender.keys.ledger,
+        template_source(MailKind.CONFIRMATION),
+        [copy for copy in copies if copy.delivery_id in reached],
+    )
 
 
 def _write(sender: Sender, letter: Letter) -> Message | Outcome:

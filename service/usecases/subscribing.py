@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import structlog
 
+from service.domain.confirming import describe_press, describe_request
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest
 from service.domain.ledger import LedgerKeys
@@ -14,12 +15,11 @@ from service.domain.surges import Ceilings
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import Channel, ConsentState, Lane, Language, MailKind, Purpose, SignupState
 from service.ports import Hint
-from service.store import consent, deliveries, signups, subscribers, suppressions, wordings
+from service.store import consent, deliveries, proofs, signups, subscribers, suppressions, wordings
 from service.store.consent import NewEvent
 from service.store.schema import Signup
 from service.store.transaction import FAULTS, Transaction
 from service.usecases import holding_back
-from service.usecases.confirming import describe_press, describe_request
 
 log = structlog.get_logger(__name__)
 
@@ -224,14 +224,18 @@ def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
                     notice_id=signup.notice_id,
                     form_id=signup.form_id,
                     evidence=evidence,
-                    personal=describe_request(signup),
+                    personal=describe_request(
+                        entered=signup.entered, ticked=signup.purposes, language=signup.language.value
+                    ),
                 ),
             )
     return subscriber_id
 
 
 def _give(tx: Transaction, ledger: LedgerKeys, signup: Signup, subscriber_id: int, evidence: Evidence) -> None:
-    pressed = describe_press(tx, signup)
+    pressed = describe_press(
+        proofs.find_confirmation(tx, signup.id), signup_id=signup.id, entered=signup.entered, now=tx.now
+    )
     for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
         consent.append(
             tx,

@@ -14,11 +14,11 @@ from service.domain.letters import Publisher
 from service.domain.statements import find_form_flaws, find_unsaid
 from service.domain.words import Language, MailKind, Purpose
 from service.errors import Kind, ServiceError
+from service.looks.forms import render_snapshot
 from service.mail.sources import template_source
 from service.store import contexts, lists, wordings
 from service.store.transaction import Transaction
 from service.texts import templates_dir
-from service.usecases.form_looks import render_snapshot
 
 FORM, FORM_ONE_BOX = "hub", "hub-one-box"
 """The forms of templates/wording/forms.toml: everything asked, and a single box."""

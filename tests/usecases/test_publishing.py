@@ -15,10 +15,11 @@ from service.domain.processors import Processor
 from service.domain.statements import find_form_flaws, find_unsaid
 from service.domain.words import Language, MailKind, Purpose
 from service.errors import Kind, ServiceError
+from service.looks import forms as form_looks
 from service.store.schema import ConsentEvent, Context, Form, FormSnapshot, MailTemplate, Statement
 from service.store.transaction import Transaction
 from service.texts import templates_dir
-from service.usecases import form_looks, wording
+from service.usecases import wording
 from tests.usecases.builders import PUBLISHER, a_reader
 
 RELAY = Processor(

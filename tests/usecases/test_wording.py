@@ -8,10 +8,11 @@ from sqlalchemy import func, select
 
 from service.domain.words import Language, Purpose
 from service.errors import Kind, ServiceError
+from service.looks import forms as form_looks
 from service.store import lists
 from service.store.schema import Form, List, Notice, Statement, Topic
 from service.texts import Catalogue
-from service.usecases import form_looks, wording
+from service.usecases import wording
 from tests.usecases.builders import PUBLISHER
 
 

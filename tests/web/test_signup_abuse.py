@@ -20,10 +20,11 @@ from service.bootstrap import Container, build_container
 from service.domain.forms import FormView
 from service.domain.words import ConsentState, Lane, Language, MailKind, SignupState
 from service.errors import ConfigurationError
+from service.looks import forms as form_looks
 from service.mail.memory import MemoryTransport
 from service.ports import Hint
 from service.store.schema import Base, ConsentEvent, Delivery, Signup, Statement, Subscriber
-from service.usecases import dispatching, form_looks, wording
+from service.usecases import dispatching, wording
 from service.web.app import create_app
 from service.web.mail_domains import DnsMailDomains
 from tests.usecases.sending import a_sender
@@ -224,6 +225,23 @@ class TestOneVictim:
                 SignupState.ASKED,
                 *[SignupState.HELD] * 3,
             ]
+
+
+class TestThreeKeys:
+    """E-02: mailed as typed, found again case-folded, limited as the provider would see it."""
+
+    @pytest.mark.requirement("E-02")
+    def test_mailed_as_typed_and_limited_as_one_mailbox(self, reader, container, outbox, clock):
+        for address in ("A.b+x@Gmail.com", "ab@gmail.com", "a.B@googlemail.com"):
+            assert reader.sign_up(address=address).status_code == 303
+        assert [mail["To"] for mail in outbox.deliver()] == ["A.b+x@gmail.com"]
+        clock.advance(hours=25)
+        reader.sign_up(address="ab@gmail.com")
+        assert [mail["To"] for mail in outbox.deliver()] == ["A.b+x@gmail.com", "ab@gmail.com"]
+        clock.advance(hours=25)
+        reader.sign_up(address="a.B+X@GMAIL.com")
+        assert [mail["To"] for mail in outbox.deliver()][2:] == ["A.b+x@gmail.com"], "she is found again, as she wrote"
+        assert count(container, Subscriber) == 2, "nobody is merged with anybody"
 
 
 class TestWordsOfStrangers:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from service.domain.words import Role
+from service.looks.proofs import render_proof
 from service.usecases.access import Operator, require_role
-from service.usecases.proof_pages import render_proof
 from service.usecases.proving import prove
 from service.web.api import models
 from service.web.api.authentication import OperatorRoute, get_operator

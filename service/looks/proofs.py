@@ -12,7 +12,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from service.usecases.form_looks import templates
+from service.looks.forms import templates
 
 SHOWN_HEADERS = ("Date", "From", "To", "Subject", "Message-ID")
 

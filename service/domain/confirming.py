@@ -1,0 +1,82 @@
+"""What closes the loop of a double opt-in, as evidence: the mail, the relay's answer, the button (D1 #11, #12)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.domain.ledger import spell_time
+
+NOBODY_READS_SO_FAST = timedelta(seconds=5)
+"""E-08: a button pressed sooner after the relay took the mail was hardly pressed by its reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A confirmation as it may be kept: what went to the relay, without its token."""
+
+    delivery_id: int
+    subscriber_id: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The mail that carried the link of a sign-up, and what the relay said when it took it."""
+
+    delivery_id: int
+    message_id: str | None
+    on_its_way: bool
+    """Handed over, with nothing recorded yet."""
+    accepted_at: datetime | None
+    relay: str | None
+    code: int | None
+    enhanced: str | None
+    text: str | None
+    copy_sha256: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """What the press of the button says beyond who pressed it."""
+
+    delivery_id: int | None
+    personal: dict[str, Any]
+    """For the *given* events; encrypted with them."""
+    suspect_scanner: bool
+
+
+def describe_press(mail: Confirmation | None, *, signup_id: int, entered: str | None, now: datetime) -> Pressed:
+    """`entered` is the address as it was typed."""
+    personal: dict[str, Any] = {
+        "address_as_entered": entered,
+        "post": {"method": "POST", "at": spell_time(now), "token": f"sign-up {signup_id}"},
+    }
+    if mail is None:
+        return Pressed(None, personal, suspect_scanner=False)
+    personal["confirmation_mail"] = {
+        "delivery": mail.delivery_id,
+        "message_id": mail.message_id,
+        "sent_at": spell_time(mail.accepted_at) if mail.accepted_at else None,
+        "relay": mail.relay,
+        "code": mail.code,
+        "enhanced": mail.enhanced,
+        "text": mail.text,
+        "sha256": mail.copy_sha256.hex() if mail.copy_sha256 else None,
+    }
+    # The relay's answer is recorded a moment after it came: who presses before that cannot have read the mail.
+    at_once = mail.on_its_way or (mail.accepted_at is not None and now - mail.accepted_at < NOBODY_READS_SO_FAST)
+    return Pressed(mail.delivery_id, personal, at_once)
+
+
+def describe_request(*, entered: str | None, ticked: Sequence[str], language: str) -> dict[str, Any]:
+    """For the *requested* events: what the form sent (D1 #2, #6, #8)."""
+    return {
+        "address_as_entered": entered,
+        "form_sent": {
+            "ticked": list(ticked),
+            "state_before": "every box unticked",
+            "language": language,
+            "method": "POST",
+        },
+    }
