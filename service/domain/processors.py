@@ -90,7 +90,9 @@ def _processor(number: int, entry: Any) -> Processor:
     for field in fields(Processor):
         value: Any = entry.get(field.name, False if field.name == "self_operated" else None)
         wanted = _KINDS.get(field.name, str)
-        if type(value) is not wanted or (wanted is str and not value.strip()):
+        # True is an int to isinstance.
+        fits = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+        if not fits or (wanted is str and not value.strip()):
             raise _unusable(f"{where} needs {field.name} ({_NAMES[wanted]}).")
         if wanted is list and not all(isinstance(item, str) and item.strip() for item in value):
             raise _unusable(f"{where}: {field.name} is a list of words.")
