@@ -109,6 +109,6 @@ def _what_is_wrong(person: Person, step: Step, answer: Response) -> Iterator[str
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             page.set_viewport_size({"width": width, "height": 900})
             found = page.evaluate(RUN, [TAGS, width])
-            assert "html-has-lang" in found["passed"], "axe ran"
+            assert "html-has-lang" in found["passed"], f"{at}: no page of ours: {page.content()[:300]}"
             for kind in ("violations", "unsure", "sideways"):
                 yield from (f"{at}, {scheme}, {width} px, {kind}: {entry}" for entry in found[kind])
