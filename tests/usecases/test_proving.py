@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from service.domain.outcomes import Phase
 from service.domain.proof_checks import DoesNotHoldError, Holds, check_proof, read_proof
@@ -16,9 +15,10 @@ from service.errors import Kind, ServiceError
 from service.mail.writer import Writer
 from service.store import audit, subscribers
 from service.store.append_only import AppendOnlyFile
-from service.store.transaction import Transaction, TransactionFactory
+from service.store.transaction import TransactionFactory
 from service.usecases import subscribing, unsubscribing
 from service.usecases.dispatching import send_due
+from service.usecases.erasing import Forgotten, erase
 from service.usecases.proving import WHAT_WAS_SHREDDED, prove
 from service.usecases.sealing import seal_new
 from tests.conftest import FrozenClock
@@ -72,17 +72,14 @@ def proof_of(transaction: TransactionFactory, address: str = ADDRESS) -> Proof:
     return dict(read_proof(json.dumps(made.proof)))
 
 
-def shred(tx: Transaction, subscriber_id: int) -> None:
-    """What erasing leaves of a subject, as far as a proof can see."""
-    for statement in (
-        "DELETE FROM confirmation_mails WHERE subscriber_id = :id",
-        "DELETE FROM subject_keys WHERE subscriber_id = :id",
-        "UPDATE deliveries SET subscriber_id = NULL, erased_at = now() WHERE subscriber_id = :id",
-        "DELETE FROM subscriptions WHERE subscriber_id = :id",
-        "DELETE FROM subscriber_topics WHERE subscriber_id = :id",
-        "DELETE FROM subscribers WHERE id = :id",
-    ):
-        tx.session.execute(text(statement), {"id": subscriber_id})
+@pytest.fixture
+def forget(transaction: TransactionFactory, tmp_path: Path) -> Callable[[int], None]:
+    log = AppendOnlyFile(tmp_path / "erasures.jsonl")
+
+    def run(subscriber_id: int) -> None:
+        assert isinstance(erase(transaction, KEYS, log, subscriber_id, asked_by="subscriber"), Forgotten)
+
+    return run
 
 
 def nothing_empty(value: Any) -> bool:
@@ -205,12 +202,15 @@ def test_a_refusal_writes_nothing(
 @pytest.mark.requirement("D-02", "D-15")
 @pytest.mark.parametrize("named", [ADDRESS, "ANNA@FJELL.NO"])
 def test_an_erased_person_who_names_the_address_gets_what_remains(
-    transaction: TransactionFactory, clock: FrozenClock, seal: Callable[[], None], named: str
+    transaction: TransactionFactory,
+    clock: FrozenClock,
+    seal: Callable[[], None],
+    forget: Callable[[int], None],
+    named: str,
 ) -> None:
     subscriber_id = reader(transaction, clock)
+    forget(subscriber_id)
     seal()
-    with transaction() as tx:
-        shred(tx, subscriber_id)
     proof = proof_of(transaction, named)
     [subject] = proof["subjects"]
     assert (subject["subject"], subject["erased"], subject["address"]) == (subscriber_id, True, "not kept")
@@ -225,15 +225,14 @@ def test_an_erased_person_who_names_the_address_gets_what_remains(
     whole = json.dumps(proof | {"asked_for": ""}).lower()
     for gone in ("anna", "203.0.113", "firefox", "safari"):
         assert gone not in whole
-    assert check_proof(proof).events == 4
+    assert check_proof(proof).events == 6, "two asked for, two given, two withdrawn by erasing"
 
 
 def test_the_fingerprint_is_found_under_every_version_of_its_key(
-    transaction: TransactionFactory, clock: FrozenClock
+    transaction: TransactionFactory, clock: FrozenClock, forget: Callable[[int], None]
 ) -> None:
     subscriber_id = reader(transaction, clock)
-    with transaction() as tx:
-        shred(tx, subscriber_id)
+    forget(subscriber_id)
     later = type(KEYS)("b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu", ["a second key for the fingerprints", "and a third"])
     assert later.address_version == 3
     with transaction() as tx:
@@ -242,11 +241,10 @@ def test_the_fingerprint_is_found_under_every_version_of_its_key(
 
 
 def test_who_came_back_after_erasure_is_two_subjects_of_one_proof(
-    transaction: TransactionFactory, clock: FrozenClock, seal: Callable[[], None]
+    transaction: TransactionFactory, clock: FrozenClock, seal: Callable[[], None], forget: Callable[[int], None]
 ) -> None:
     first = reader(transaction, clock)
-    with transaction() as tx:
-        shred(tx, first)
+    forget(first)
     clock.advance(days=3)
     second = reader(transaction, clock)
     seal()
