@@ -153,6 +153,7 @@ STEPS = (
     Step("landing", ("GET /",), lambda person: person.open_in_my_language("/")),
     Step("help", ("GET /help",), lambda person: person.open_in_my_language("/help")),
     Step("imprint", ("GET /imprint",), lambda person: person.open_in_my_language("/imprint")),
+    Step("processors", ("GET /processors",), lambda person: person.open_in_my_language("/processors")),
     Step("notice", ("GET /privacy",), lambda person: person.open_in_my_language("/privacy")),
     Step("one box", ("GET /subscribe",), lambda person: person.open_in_my_language("/subscribe?form=hub-one-box")),
     Step("form", ("GET /subscribe",), lambda person: person.open_in_my_language("/subscribe")),

@@ -1,4 +1,4 @@
-"""Pages that stand still: where to sign up, what to do when no mail came, privacy notice, imprint."""
+"""Pages that stand still: where to sign up, what to do when no mail came, processors, privacy notice, imprint."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -27,6 +27,13 @@ def help_page(request: Request) -> Response:
 @router.api_route("/imprint", methods=["GET", "HEAD"])
 def imprint(request: Request) -> Response:
     return get_pages(request).render("imprint", read_language(request))
+
+
+@router.api_route("/processors", methods=["GET", "HEAD"])
+def processors(request: Request) -> Response:
+    """Who handles readers' data for the publisher: the register in which the relay has to stand (D-21)."""
+    found = get_container(request).processors
+    return get_pages(request).render("processors", read_language(request), processors=found)
 
 
 @router.api_route("/privacy", methods=["GET", "HEAD"])
