@@ -11,7 +11,6 @@ import hmac
 import json
 import os
 import secrets
-import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,7 +34,10 @@ Record = Mapping[str, Any]
 
 def canonical(record: Record) -> bytes:
     """The one spelling of a record that hashes and signatures are made over (as RFC 8785 for these types)."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _SPELLER.encode(record).encode()
+
+
+_SPELLER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def event_hash(record: Record) -> bytes:
@@ -48,9 +50,9 @@ def spell_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def new_record_id(now: float | None = None) -> uuid.UUID:
+def new_record_id(now: float) -> uuid.UUID:
     """A UUIDv7 (RFC 9562 §5.7): ids sort by the millisecond in which they were made."""
-    milliseconds = int((time.time() if now is None else now) * 1000)
+    milliseconds = int(now * 1000)
     number = milliseconds << 80 | int.from_bytes(secrets.token_bytes(10), "big")
     number = number & ~(0xF << 76) | 7 << 76
     return uuid.UUID(int=number & ~(0x3 << 62) | 2 << 62)
