@@ -149,13 +149,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
         size = self.headers.get("Content-Length", "")
         if not size.isdigit() or int(size) > LARGEST_FORM:
             self.close_connection = True
-            self._send(
-                Answer(
-                    b"",
-                    "text/plain",
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE if size.isdigit() else HTTPStatus.LENGTH_REQUIRED,
-                )
-            )
+            refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if size.isdigit() else HTTPStatus.LENGTH_REQUIRED
+            self._send(Answer(b"", "text/plain", refused))
             return
         self._send(self.press(self.rfile.read(int(size))))
 

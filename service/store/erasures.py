@@ -64,16 +64,18 @@ _CANCEL = f"UPDATE deliveries d SET status = 'cancelled', finished_at = :now WHE
 _HOLDERS = f"SELECT DISTINCT d.claimed_by FROM deliveries d WHERE d.status = 'sending' AND {_OF_PERSON}"  # noqa: S608
 
 
-def forget(tx: Transaction, person: Person) -> Emptied:
+def forget(tx: Transaction, person: Person, *, by_wish: bool = True) -> Emptied:
     """Delete, empty or cut loose everything that could tell who the person was.
 
-    Stays: consent events whose personal part nobody can open any more, suppressions, rows that only count.
+    Consent events stay, whose personal part nobody can open any more, and suppressions, and rows that only count. Where
+    nobody wished it and only a time was over, rows in the quarantine of an import stay as well.
     """
     values = {
         "subscriber": person.subscriber_id,
         "key": person.dedupe_key,
         "hmac": person.address_hmac,
         "now": tx.now,
+        "by_wish": by_wish,
     }
     signups = tx.session.scalars(text(_EMPTY_SIGNUPS), values).all()
     rows = tx.session.execute(text(_EMPTY_IMPORT_ROWS), values).all()
@@ -97,7 +99,9 @@ _EMPTY_IMPORT_ROWS = """
 UPDATE import_rows SET sealed = NULL,
     verdict = CASE WHEN admitted_at IS NULL THEN 'suppressed' ELSE verdict END,
     reason = CASE WHEN admitted_at IS NULL THEN 'erased' ELSE reason END
-WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND sealed IS NOT NULL RETURNING import_id, line
+WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND sealed IS NOT NULL
+  AND (:by_wish OR admitted_at IS NOT NULL)
+RETURNING import_id, line
 """
 # The order follows the foreign keys. A relay's words may quote the address that it was given, also as the new one of
 # somebody else's change. A delivery keeps its status: it counts in its campaign's report.

@@ -144,5 +144,5 @@ def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: 
                     actor=ACTOR,
                 ),
             )
-    erasures.forget(tx, person)
+    erasures.forget(tx, person, by_wish=False)
     return True

@@ -11,6 +11,7 @@ from service.domain.words import (
     Channel,
     ConsentState,
     DeliveryStatus,
+    ImportVerdict,
     Lane,
     Language,
     PrivacyRequestKind,
@@ -256,6 +257,20 @@ def test_quarantine_and_answered_requests_end_too(transaction, clock: FrozenCloc
         assert len(tx.session.scalars(select(Import)).all()) == 1
     clock.advance(days=365 * 4)
     assert run(transaction)["privacy_requests"] == 1
+
+
+def test_a_time_that_is_over_takes_nobody_out_of_an_import(transaction, clock: FrozenClock):
+    """Whoever never confirmed a form may still wait in the quarantine of an import: nobody asked to be forgotten."""
+    with transaction() as tx:
+        decided(tx, sign_up(tx, ADDRESS))
+        list_id = tx.session.scalars(text("SELECT id FROM lists LIMIT 1")).one()
+        an_import(tx, list_id, KEYS.address_hmac(ADDRESS.lower()))
+        tx.session.execute(text("UPDATE imports SET created_at = :now"), {"now": tx.now})
+    clock.advance(days=8)
+    assert run(transaction) == {"unconfirmed_signups": 1, "unconfirmed_readers": 1}
+    with transaction() as tx:
+        row = tx.session.scalars(select(ImportRow)).one()
+        assert (row.verdict, row.sealed is None) == (ImportVerdict.MAILABLE, False)
 
 
 def test_more_than_one_batch(transaction, clock: FrozenClock, monkeypatch):
