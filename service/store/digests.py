@@ -174,10 +174,9 @@ WITH eligible AS MATERIALIZED (
     FROM subscriptions b JOIN subscribers s ON s.id = b.subscriber_id
     LEFT JOIN pg_timezone_names z ON z.name = s.time_zone
     LEFT JOIN LATERAL (
-        SELECT d.created_at AS planned_at FROM deliveries d
+        SELECT max(d.created_at) AS planned_at FROM deliveries d
         WHERE s.rhythm <> 'daily' AND d.subscriber_id = s.id AND d.list_id = b.list_id AND d.kind = 'digest'
           AND d.status IN ('queued', 'sending', 'accepted', 'uncertain')
-        ORDER BY d.id DESC LIMIT 1
     ) last ON TRUE
     WHERE b.list_id = :list AND b.purpose = 'digest' AND b.state = 'active'
 )

@@ -1,5 +1,6 @@
 """How often and at which hour a reader wants digests is honoured by the planning of each run."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -159,3 +160,35 @@ def test_every_hour_of_a_day_comes_within_a_day(hub: Hub) -> None:
         ).all()
         assert planned.queued == len(waits) >= 24
         assert all(timedelta() <= wait <= timedelta(hours=25) for wait in waits)
+
+
+def test_two_thousand_rhythms_are_planned_in_seconds(hub: Hub) -> None:
+    """Each reader's last digest is found by the reader's own rows, whatever the planner knows of the table."""
+    values = {"list": hub.list_id, "now": hub.tx.now}
+    hub.tx.session.execute(
+        text(
+            """
+            WITH reader AS (
+                INSERT INTO subscribers (address, dedupe_key, address_hmac, language, rhythm, local_hour, time_zone)
+                SELECT n || '@a.example', n || '@a.example', sha256(n::text::bytea), 'en', 'monthly', n % 24,
+                       'Asia/Tokyo'
+                FROM generate_series(1, 2000) n RETURNING id
+            ), subscribed AS (
+                INSERT INTO subscriptions (subscriber_id, list_id, purpose, state, event_id)
+                SELECT id, :list, 'digest', 'active', 0 FROM reader
+            )
+            INSERT INTO deliveries (lane, kind, subscriber_id, list_id, purpose, status, skip_reason, due_at,
+                                    created_at)
+            SELECT 'bulk', 'digest', r.id, :list, 'digest', CASE WHEN mailed THEN 'accepted' ELSE 'skipped' END,
+                   CASE WHEN NOT mailed THEN 'rhythm' END, :now, CAST(:now AS timestamptz) - ago * interval '1 day'
+            FROM reader r, generate_series(1, 40) ago, LATERAL (SELECT ago % 40 = r.id % 40 AS mailed) m
+            """
+        ),
+        values,
+    )
+    hub.article("one")
+    start = time.perf_counter()
+    _, planned = hub.run()
+    assert time.perf_counter() - start < 10
+    assert planned.audience == 2000 == planned.queued + planned.skipped[SkipReason.RHYTHM]
+    assert planned.queued == 2000 * 13 / 40, "a month ago or more: 28 to 40 days, 28 of February"

@@ -22,7 +22,18 @@ from service.domain.words import (
     SkipReason,
     SuppressionReason,
 )
-from service.store.schema import AddressChange, Article, Delivery, Issue, PrivacyRequest, Run, Source, Subscriber
+from service.store.schema import (
+    AddressChange,
+    Article,
+    Campaign,
+    Delivery,
+    Issue,
+    PrivacyRequest,
+    Revision,
+    Run,
+    Source,
+    Subscriber,
+)
 from service.store.schema import Digest as DigestRow
 from service.texts import Catalogue
 from tests.web.test_links import everything_stored
@@ -250,6 +261,26 @@ class TestPastMails:
         assert opened.status_code == 200
         assert 'href="https://hub.fjellsko.example/hills"' in opened.text
         assert "Up, and down again." in opened.text
+
+    def test_a_past_campaign_is_a_page_without_the_styles_of_a_mail(self, client, page, container, anna):
+        body = "# Sale\n\nThey are **here**: <script>x</script> [look](https://www.fjellsko.example/new)"
+        with container.transaction() as tx:
+            list_id = tx.session.scalar(text("SELECT min(id) FROM lists"))
+            campaign = Campaign(list_id=list_id, purpose="offers", name="x", status="sent", changed_by="ada")
+            tx.session.add(campaign)
+            tx.session.flush()
+            revision = Revision(campaign_id=campaign.id, subject="New shoes", body=body, sha256=b"")
+            tx.session.add(revision)
+            tx.session.flush()
+            delivery = _delivery(tx, anna.id, MailKind.CAMPAIGN, DeliveryStatus.ACCEPTED, None)
+            delivery.revision_id, delivery.message_id = revision.id, "1@localhost"
+            tx.session.add(delivery)
+            tx.session.flush()
+        shown = client.get(f"{page}/mail/{delivery.id}").text
+        assert re.findall(r"<h1[^>]*>([^<]*)", shown) == ["New shoes"]
+        assert "<h2>Sale</h2>" in shown
+        assert "<strong>here</strong>" in shown
+        assert not re.search(r"<script|style=", shown)
 
     def test_only_to_whom_it_was_mailed(self, client, page, digest, container):
         with container.transaction() as tx:
