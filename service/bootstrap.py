@@ -1,15 +1,13 @@
 """The composition root: builds what a process needs, once, from its settings. Nothing is created at import."""
 
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dns.resolver import get_default_resolver
-from sqlalchemy import Engine, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from service import egress, telemetry
@@ -35,7 +33,7 @@ from service.taskqueue import CeleryTaskQueue
 from service.texts import templates_dir
 from service.usecases import starting
 
-DNS_PORT, POSTGRESQL_PORT = 53, 5432
+DNS_PORT = 53
 
 
 class SystemClock:
@@ -149,10 +147,10 @@ def _publisher(settings: Settings) -> Publisher:
 
 def guard_egress(settings: Settings) -> None:
     """From now on this process connects to nobody whom the settings do not name (D-31)."""
-    database_urls = [make_url(url) for url in (settings.database_url, settings.owner_database_url) if url]
+    database_urls = [url for url in (settings.database_url, settings.owner_database_url) if url]
     redis = urlsplit(settings.redis_url)
     places = [
-        *(Allowed(host, port) for url in database_urls for host, port in _database_places(url)),
+        *(Allowed(host, port) for url in database_urls for host, port in store_engine.list_places(url)),
         Allowed(redis.hostname or "localhost", redis.port or 6379),
         Allowed(settings.relay_host, settings.relay_port),
         Allowed(settings.web_host, settings.web_port),
@@ -161,24 +159,6 @@ def guard_egress(settings: Settings) -> None:
     if settings.signup_check_dns:  # a domain's mail servers are looked up there, and never connected to (E-03)
         places += [Allowed(str(server), DNS_PORT) for server in get_default_resolver().nameservers]
     egress.install(places, loopback=settings.is_demo)
-    for url in database_urls:  # libpq's sockets are its own: what it is told to reach is checked here
-        for host, port in _database_places(url):
-            egress.check(host, port)
-
-
-def _database_places(url: URL) -> Iterator[tuple[str, int]]:
-    """Every host of a database URL that libpq could connect to; one on a local socket has none."""
-    given = [url.host, *_several(url.query.get("host")), *_several(url.query.get("hostaddr"))]
-    ports = [url.port, *(int(port) for port in _several(url.query.get("port")) if port.isdigit())]
-    for host in given:
-        if host and not host.startswith("/"):
-            for port in {port or POSTGRESQL_PORT for port in ports}:
-                yield host, port
-
-
-def _several(value: str | Sequence[str] | None) -> list[str]:
-    values = [value] if isinstance(value, str) else list(value or ())
-    return [part for several in values for part in several.split(",")]
 
 
 def _processors(settings: Settings) -> tuple[Processor, ...]:

@@ -1,13 +1,22 @@
 """The engine: pool sizes, time-outs and names, so that a stuck query is seen and ended."""
 
-from sqlalchemy import Engine, create_engine
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Engine, create_engine, make_url
+
+from service import egress
+
+PORT = 5432
 
 
 def create(url: str, application_name: str) -> Engine:
     """An engine for `url` (postgresql+psycopg://…). Connections are made on first use, not here.
 
-    Parameters of failing statements are hidden: addresses never reach a log (house rule).
+    Raises EgressRefusedError for a host that the settings do not name: libpq's sockets are its own, so what it is told
+    to reach is checked here. Parameters of failing statements are hidden: addresses never reach a log (house rule).
     """
+    for host, port in list_places(url):
+        egress.check(host, port)
     return create_engine(
         url,
         pool_size=5,
@@ -21,3 +30,20 @@ def create(url: str, application_name: str) -> Engine:
             " -c idle_in_transaction_session_timeout=60s",
         },
     )
+
+
+def list_places(url: str) -> Iterator[tuple[str, int]]:
+    """Every host and port that libpq could connect to for this URL; one on a local socket has none."""
+    parts = make_url(url)
+    hosts = [parts.host, *_several(parts.query.get("host")), *_several(parts.query.get("hostaddr"))]
+    given = [parts.port, *(int(port) for port in _several(parts.query.get("port")) if port.isdigit())]
+    ports = {port for port in given if port} or {PORT}
+    for host in hosts:
+        if host and not host.startswith("/"):
+            for port in ports:
+                yield host, port
+
+
+def _several(value: str | Sequence[str] | None) -> list[str]:
+    values = [value] if isinstance(value, str) else list(value or ())
+    return [part for several in values for part in several.split(",")]
