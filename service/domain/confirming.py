@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.domain.ledger import spell_time
+from service.domain.words import MailKind
 
 NOBODY_READS_SO_FAST = timedelta(seconds=5)
 """E-08: a button pressed sooner after the relay took the mail was hardly pressed by its reader."""
@@ -15,6 +16,7 @@ NOBODY_READS_SO_FAST = timedelta(seconds=5)
 class Copy:
     """A confirmation as it may be kept: what went to the relay, without its token."""
 
+    kind: MailKind
     delivery_id: int
     subscriber_id: int
     data: bytes

@@ -128,9 +128,14 @@ class MailKind(StrEnum):
     """The fresh link to everything that we hold about its reader; asked for on the control page."""
     ADDRESS_CHANGE = "address_change"
     """Asks a new address whether it is the reader's (D-14). Goes there and to nobody else."""
+    REPERMISSION = "repermission"
+    """Asks an imported address, once ever, whether its owner agrees: no evidence of consent came with it (E-11)."""
     DIGEST = "digest"
     CAMPAIGN = "campaign"
 
+
+ASKS_FOR_CONSENT = frozenset({MailKind.CONFIRMATION, MailKind.REPERMISSION})
+"""Mail with the link to the button of a sign-up: a question, and nothing that advertises (D-06)."""
 
 LIST_MAIL = frozenset({MailKind.WELCOME, MailKind.DIGEST, MailKind.CAMPAIGN})
 """Mail to a list: needs consent in force and carries List-* headers. The rest is transactional (A-34)."""
@@ -203,6 +208,8 @@ class ImportVerdict(StrEnum):
     NEEDS_CONFIRMING = "needs_confirming"
     SUPPRESSED = "suppressed"
     UNREADABLE = "unreadable"
+    UNCHANGED = "unchanged"
+    """Beside the four: its reader is here already, or another line of the file says more about the same address."""
 
 
 class CampaignStatus(StrEnum):

@@ -1,7 +1,7 @@
 """What the templates of a mail may name, per kind: nothing else about the reader is within their reach.
 
 A template that names more fails (StrictUndefined), so no text that a stranger typed can stand in a mail that is sent
-before the address is confirmed (E-09): `confirmation`, `already_subscribed` and `address_change` have no field of the
+before the address is confirmed (E-09): `confirmation`, `repermission`, `already_subscribed` and `address_change` have no field of the
 reader at all.
 """
 
@@ -55,7 +55,7 @@ def merge_fields(
             "reason": _reason(letter, publisher, text),
         }
     match letter.kind:
-        case MailKind.CONFIRMATION:
+        case MailKind.CONFIRMATION | MailKind.REPERMISSION:
             values |= _confirmation(letter)
         case MailKind.PRIVATE_LINK:
             values |= {"until": now + PRIVATE_FOR}

@@ -6,17 +6,17 @@ from service.domain.confirming import Copy
 from service.domain.letters import Letter
 from service.domain.outcomes import Message
 from service.domain.tokens import Keys, Token, TokenKind
-from service.domain.words import MailKind
+from service.domain.words import ASKS_FOR_CONSENT
 
 WITHHELD = b"[token withheld]"
 
 
 def copy_of(letter: Letter, message: Message, keys: Keys) -> Copy | None:
-    """What is kept of this mail; None of all but confirmations of a sign-up."""
-    if letter.kind is not MailKind.CONFIRMATION or letter.signup is None or letter.subscriber_id is None:
+    """What is kept of this mail; None of all but those that ask for a consent."""
+    if letter.kind not in ASKS_FOR_CONSENT or letter.signup is None or letter.subscriber_id is None:
         return None
     token = keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))
-    return Copy(letter.delivery_id, letter.subscriber_id, withhold_token(message.data, token))
+    return Copy(letter.kind, letter.delivery_id, letter.subscriber_id, withhold_token(message.data, token))
 
 
 def withhold_token(data: bytes, token: str) -> bytes:

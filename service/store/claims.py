@@ -93,7 +93,7 @@ WITH due AS MATERIALIZED ($DUE),
 judged AS (
     SELECT d.id, CASE
         WHEN d.test_address IS NOT NULL THEN NULL
-        WHEN d.kind = 'confirmation' AND NOT EXISTS (
+        WHEN d.kind IN ('confirmation', 'repermission') AND NOT EXISTS (
             SELECT 1 FROM signups g WHERE g.id = d.signup_id AND g.state = 'asked' AND g.expires_at > :now)
             THEN 'expired'
         WHEN d.kind = 'address_change' AND (h.id IS NULL OR h.expires_at <= :now) THEN 'expired'

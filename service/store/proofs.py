@@ -1,6 +1,6 @@
 """What a proof is made of: a subject's events and what they name, and the confirmation mail with the relay's answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -27,20 +27,21 @@ from service.store.schema import (
 from service.store.transaction import Transaction
 
 
-def keep_confirmation_mails(tx: Transaction, ledger: LedgerKeys, template_source: str, copies: Sequence[Copy]) -> None:
+def keep_confirmation_mails(
+    tx: Transaction, ledger: LedgerKeys, template_source: Callable[[MailKind], str], copies: Sequence[Copy]
+) -> None:
     """Keep what was handed to the relay, encrypted for its readers; of several attempts the last.
 
     Nothing is kept of a reader whose key is destroyed.
     """
-    if not copies:
-        return
-    template_id = add_mail_template(tx, MailKind.CONFIRMATION, template_source)
+    kinds = {copy.kind for copy in copies}
+    template_ids = {kind: add_mail_template(tx, kind, template_source(kind)) for kind in kinds}
     for copy in copies:
         key = find_subject_key(tx, ledger, copy.subscriber_id)
         if key is None:
             continue
         values = {
-            "template_id": template_id,
+            "template_id": template_ids[copy.kind],
             "sealed": encrypt(key, copy.data, place_of(copy.delivery_id)),
             "sha256": sha256(copy.data).digest(),
             "written_at": tx.now,
@@ -69,7 +70,7 @@ FROM deliveries d
 LEFT JOIN LATERAL (SELECT * FROM attempts WHERE delivery_id = d.id AND fate = 'accepted' ORDER BY id DESC LIMIT 1) a
     ON true
 LEFT JOIN confirmation_mails m ON m.delivery_id = d.id
-WHERE d.signup_id = :signup AND d.kind = 'confirmation'
+WHERE d.signup_id = :signup AND d.kind IN ('confirmation', 'repermission')
 ORDER BY d.id DESC LIMIT 1
 """
 

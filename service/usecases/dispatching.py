@@ -47,7 +47,7 @@ from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
 from service.domain.smtp_replies import Scope, decide_fate
 from service.domain.tokens import Keys
-from service.domain.words import Lane, MailKind
+from service.domain.words import Lane
 from service.errors import ServiceError
 from service.mail.sources import template_source
 from service.mail.withholding import copy_of
@@ -227,7 +227,7 @@ def _keep(tx: Transaction, sender: Sender, copies: list[Copy], results: list[Res
     proofs.keep_confirmation_mails(
         tx,
         sender.keys.ledger,
-        template_source(MailKind.CONFIRMATION),
+        template_source,
         [copy for copy in copies if copy.delivery_id in reached],
     )
 

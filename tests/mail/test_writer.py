@@ -150,6 +150,7 @@ def test_the_feedback_id_is_the_same_for_all_recipients() -> None:
     ("kind", "auto_submitted", "precedence"),
     [
         (MailKind.CONFIRMATION, "auto-generated", None),
+        (MailKind.REPERMISSION, "auto-generated", None),
         (MailKind.ALREADY_SUBSCRIBED, "auto-generated", None),
         (MailKind.WELCOME, "auto-generated", None),
         (MailKind.DIGEST, "auto-generated", "bulk"),
@@ -196,6 +197,7 @@ def test_the_links_act_for_this_reader_and_this_delivery(kind: MailKind, languag
     }
     expected = {
         MailKind.CONFIRMATION: {"confirm"},
+        MailKind.REPERMISSION: {"confirm"},
         MailKind.ALREADY_SUBSCRIBED: {"c"},
         MailKind.PRIVATE_LINK: {"p"},
         MailKind.ADDRESS_CHANGE: {"a"},

@@ -78,6 +78,10 @@ class Import(Base):
     file_sha256: Mapped[bytes]
     mapping: Mapped[Json]
     """Field → column of the file."""
+    rules: Mapped[Json] = mapped_column(server_default="{}")
+    """How else the file was read: words for states, dates, purposes, the words agreed to."""
+    wrapped: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The key of its rows, itself encrypted. NULL: destroyed, and the rows with it."""
     operator: Mapped[str]
     attestation: Mapped[str]
     """The words that the operator affirmed, verbatim."""
@@ -95,7 +99,16 @@ class ImportRow(Base):
         PrimaryKeyConstraint("import_id", "line"),
         CheckConstraint("admitted_at IS NULL OR verdict IN ('mailable', 'needs_confirming')", name="admitted_readers"),
         Index("ix_import_rows_address_hmac", "address_hmac"),
-        Index("ix_import_rows_waiting", "import_id", "line", postgresql_where="admitted_at IS NULL"),
+        Index(
+            "ix_import_rows_waiting", "import_id", "line", postgresql_where="admitted_at IS NULL AND sealed IS NOT NULL"
+        ),
+        # At most one re-permission mail to an address, ever, whatever is imported again.
+        Index(
+            "ix_import_rows_asked_once",
+            "address_hmac",
+            unique=True,
+            postgresql_where="verdict = 'needs_confirming' AND admitted_at IS NOT NULL",
+        ),
     )
     import_id: Mapped[int] = mapped_column(ForeignKey("imports.id"))
     line: Mapped[int]
@@ -107,4 +120,7 @@ class ImportRow(Base):
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The original row as JSON, encrypted under a key of the import's own; emptied when its reader is erased."""
     subscriber_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    signup_id: Mapped[int | None] = mapped_column(BigInteger)
+    """What its re-permission mail asks about. No foreign key: sign-ups are deleted after a month."""
     admitted_at: Mapped[At | None]
+    """When it became mailable, or was asked."""

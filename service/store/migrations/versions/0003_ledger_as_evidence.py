@@ -186,6 +186,8 @@ def upgrade():
     sa.Column('source_system', sa.Text(), nullable=False),
     sa.Column('file_sha256', sa.LargeBinary(), nullable=False),
     sa.Column('mapping', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('rules', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False),
+    sa.Column('wrapped', sa.LargeBinary(), nullable=True),
     sa.Column('operator', sa.Text(), nullable=False),
     sa.Column('attestation', sa.Text(), nullable=False),
     sa.Column('status', sa.Enum('checked', 'admitting', 'done', 'undone', name='importstatus', native_enum=False, create_constraint=True, length=32), nullable=False),
@@ -208,11 +210,12 @@ def upgrade():
     op.create_table('import_rows',
     sa.Column('import_id', sa.BigInteger(), nullable=False),
     sa.Column('line', sa.Integer(), nullable=False),
-    sa.Column('verdict', sa.Enum('mailable', 'needs_confirming', 'suppressed', 'unreadable', name='importverdict', native_enum=False, create_constraint=True, length=32), nullable=False),
+    sa.Column('verdict', sa.Enum('mailable', 'needs_confirming', 'suppressed', 'unreadable', 'unchanged', name='importverdict', native_enum=False, create_constraint=True, length=32), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('address_hmac', sa.LargeBinary(), nullable=True),
     sa.Column('sealed', sa.LargeBinary(), nullable=True),
     sa.Column('subscriber_id', sa.BigInteger(), nullable=True),
+    sa.Column('signup_id', sa.BigInteger(), nullable=True),
     sa.Column('admitted_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("admitted_at IS NULL OR verdict IN ('mailable', 'needs_confirming')", name=op.f('ck_import_rows_admitted_readers')),
     sa.ForeignKeyConstraint(['import_id'], ['imports.id'], name=op.f('fk_import_rows_import_id')),
@@ -220,7 +223,8 @@ def upgrade():
     )
     op.create_index('ix_import_rows_address_hmac', 'import_rows', ['address_hmac'], unique=False)
     op.create_index(op.f('ix_import_rows_subscriber_id'), 'import_rows', ['subscriber_id'], unique=False)
-    op.create_index('ix_import_rows_waiting', 'import_rows', ['import_id', 'line'], unique=False, postgresql_where='admitted_at IS NULL')
+    op.create_index('ix_import_rows_waiting', 'import_rows', ['import_id', 'line'], unique=False, postgresql_where='admitted_at IS NULL AND sealed IS NOT NULL')
+    op.create_index('ix_import_rows_asked_once', 'import_rows', ['address_hmac'], unique=True, postgresql_where="verdict = 'needs_confirming' AND admitted_at IS NOT NULL")
     op.create_table('event_seals',
     sa.Column('event_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('position', sa.BigInteger(), nullable=True),
