@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 
 from service.domain.erasures import Erased, Line
 from service.store.schema import Erasure, SubjectKey, Subscriber
@@ -212,8 +212,9 @@ def find_erasure(tx: Transaction, number: int) -> Erasure | None:
     return tx.session.get(Erasure, number)
 
 
-def count_erasures(tx: Transaction) -> int:
-    return tx.session.scalar(select(func.count()).select_from(Erasure)) or 0
+def find_number(tx: Transaction, subscriber_id: int) -> int | None:
+    """Of this subscriber's erasure."""
+    return tx.session.scalar(select(Erasure.number).where(Erasure.subscriber_id == subscriber_id))
 
 
 def list_returned(tx: Transaction, subscriber_ids: Sequence[int]) -> frozenset[int]:

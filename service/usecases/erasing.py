@@ -44,7 +44,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class NobodyThere:
-    """Nothing is held: already erased, or never known."""
+    """Nothing is held, and nothing was ever erased: never known, or ended by a rule of retention."""
 
 
 def request_erasure(tx: Transaction, subscriber_id: int, *, asked_by: str) -> None:
@@ -83,11 +83,12 @@ def erase(
     """Forget one subscriber now. One erasure at a time, whoever runs it. Raises as `erase_due`."""
     with file.locked() as held, transaction() as tx:
         keep_for_certain(tx)
-        finished = finish_cut_short(tx, keys.ledger, held)
+        finish_cut_short(tx, keys.ledger, held)
         person = erasures.lock_person(tx, subscriber_id)
         if person is None:
             privacy_requests.mark_done(tx, subscriber_id)
-            return NobodyThere() if finished is None else Forgotten(finished)
+            number = erasures.find_number(tx, subscriber_id)  # somebody else was faster
+            return NobodyThere() if number is None else Forgotten(number)
         workers = silence(tx, keys.ledger, person, actor=asked_by)
         if workers:
             return Waiting(tuple(workers))

@@ -83,8 +83,8 @@ def compare(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> Compar
     return Comparison(standing, number, known)
 
 
-def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> int | None:
-    """Finish the erasure that a crash cut short, if there is one. Returns its number.
+def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> None:
+    """Finish the erasure that a crash cut short, if there is one.
 
     Looks at the newest line only. Raises ServiceError (CONFLICT) when log and database do not fit otherwise.
     """
@@ -94,18 +94,17 @@ def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> int
     if held.last is None:
         if newest is not None:
             raise _refusal(Standing.LOG_MISSING)
-        return None
+        return
     try:
         last, prev = log_lines.read_line(ledger, held.last, known)
     except BrokenLogError:
         raise _refusal(Standing.LOG_BROKEN) from None
     number = last.erased.number
     if number == known and last.sha256 == before:
-        return None
+        return
     if number != known + 1 or prev != before:
         raise _refusal(Standing.LOG_OLDER if number <= known else Standing.DATABASE_OLDER)
     _carry_out(tx, ledger, last)
-    return number
 
 
 def forget_again(transaction: TransactionFactory, ledger: LedgerKeys, file: AppendOnlyFile) -> int:

@@ -306,6 +306,15 @@ def test_a_request_is_due_in_a_month_hints_a_worker_and_is_answered(transaction,
     assert erase_due(transaction, KEYS, file) == 0
 
 
+def test_who_comes_second_is_told_that_it_is_done(transaction, file):
+    """An operator's command and the worker that its request woke: both say the same number."""
+    with transaction() as tx:
+        reader = a_reader(tx, ADDRESS)
+    for _ in range(2):
+        assert erase(transaction, KEYS, file, reader, asked_by="ada") == Forgotten(1)
+    assert erase(transaction, KEYS, file, 4711, asked_by="ada") == NobodyThere()
+
+
 def test_the_sweep_finds_what_no_hint_led_to(transaction, queue: HintList, file):
     with transaction() as tx:
         reader = a_reader(tx, ADDRESS)
