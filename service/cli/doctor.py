@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class Verdict(StrEnum):
     FAULT = "fault"
 
 
+SEALING_OVERDUE = timedelta(minutes=10)
+"""A worker seals every minute; many events at once take a few."""
 MARKS = {Verdict.FINE: "✓", Verdict.WARNING: "!", Verdict.FAULT: "✗"}
 
 
@@ -150,13 +153,22 @@ def _privacy_requests(container: "Container") -> Iterator[Finding]:
 
 def _ledger(container: "Container") -> Iterator[Finding]:
     from service.store.health import list_ledger_faults
+    from service.store.verification import get_unsealed
 
     with container.transaction() as tx:
         faults = list_ledger_faults(tx)
+        unsealed = get_unsealed(tx)
     if faults:
         yield Finding("ledger", Verdict.FAULT, f"the serving role {', '.join(faults)}", "milepost migrate")
     else:
         yield Finding("ledger", Verdict.FINE, "can be read and appended to, not changed")
+    if unsealed.oldest_at and tx.now - unsealed.oldest_at > SEALING_OVERDUE:
+        yield Finding(
+            "sealing",
+            Verdict.FAULT,
+            f"{unsealed.events} events are under no checkpoint, the oldest since {unsealed.oldest_at:%Y-%m-%d %H:%MZ}",
+            "start a worker of the lane inbound and beat; `not_sealed` in its log says what is in the way",
+        )
 
 
 def _wordings(container: "Container") -> Iterator[Finding]:

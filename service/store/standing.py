@@ -54,8 +54,3 @@ def compare(tx: Transaction, file: AppendOnlyFile) -> Standing:
     if newest is None or stored is None or stored.line != text:
         return Standing.DATABASE_BEHIND
     return Standing.CURRENT if newest.number == number else Standing.FILE_BEHIND
-
-
-def is_behind(tx: Transaction, file: AppendOnlyFile) -> bool:
-    """Whether the database lacks what its checkpoint file knows: nobody may be served from it."""
-    return compare(tx, file) is Standing.DATABASE_BEHIND

@@ -11,9 +11,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from sqlalchemy import Engine, create_engine, text
 
-from service.demo.servers import Valkey, free_port
+from service.demo.servers import Postgres, Valkey, free_port
 from service.settings import Settings
 from tests.cli.conftest import Milepost
+from tests.conftest import FrozenClock
+from tests.usecases.ledgers import a_ledger
 
 
 @pytest.fixture
@@ -133,6 +135,20 @@ def test_a_ledger_that_is_not_append_only(
     with owner.connect() as connection:
         connection.execute(text(statement))
     assert said in faults(milepost("doctor", "--json"))["ledger"]["message"]
+
+
+def test_events_that_nobody_seals(
+    milepost: Milepost, healthy: Settings, fresh_database: tuple[str, str], postgres: Postgres
+) -> None:
+    half_an_hour_ago = FrozenClock(datetime.now(UTC) - timedelta(minutes=30))
+    with a_ledger(fresh_database, postgres.url(), healthy.state_dir, half_an_hour_ago) as ledger:
+        ledger.reader()
+        found = faults(milepost("doctor", "--json"))
+        assert "3 events are under no checkpoint" in found["sealing"]["message"]
+        ledger.seal()
+        ledger.clock.advance(minutes=28)
+        ledger.append(ledger.readers[0])
+        assert faults(milepost("doctor", "--json")) == {}
 
 
 def test_words_that_nobody_published(

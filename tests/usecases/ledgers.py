@@ -93,8 +93,10 @@ class Ledger:
 
 
 @contextmanager
-def a_ledger(urls: tuple[str, str], admin_url: str, directory: Path) -> Iterator[Ledger]:
-    clock = FrozenClock()
+def a_ledger(
+    urls: tuple[str, str], admin_url: str, directory: Path, clock: FrozenClock | None = None
+) -> Iterator[Ledger]:
+    clock = clock or FrozenClock()
     engine = store_engine.create(urls[1], "tests")
     ledger = Ledger(
         transaction=factory(engine, clock, HintList()),

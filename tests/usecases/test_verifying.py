@@ -17,7 +17,7 @@ from service.domain.words import ConsentState, Language
 from service.store import seals, wordings
 from service.store.append_only import AppendOnlyFile
 from service.store.consent import record_of
-from service.store.standing import is_behind
+from service.store.standing import Standing, compare
 from service.usecases import sealing
 from service.usecases.verifying import Report, verify
 from tests.usecases.ledgers import KEYS, STATES, Ledger, a_ledger
@@ -318,7 +318,7 @@ def test_the_newest_events_are_deleted_with_their_checkpoint(ledger: Ledger) -> 
         (FaultKind.CHECKPOINT_MISSING, 4)
     ]
     with ledger.transaction() as tx:
-        assert is_behind(tx, ledger.file)
+        assert compare(tx, ledger.file) is Standing.DATABASE_BEHIND
 
 
 def test_the_words_that_were_shown_are_changed_with_their_hash(ledger: Ledger) -> None:
@@ -422,7 +422,7 @@ def test_an_erased_reader_is_no_fault(ledger: Ledger) -> None:
         for statement in (
             "DELETE FROM subject_keys WHERE subscriber_id = :reader",
             "DELETE FROM subscriptions WHERE subscriber_id = :reader",
-            "INSERT INTO erasures VALUES (1, :reader, now(), '')",
+            "INSERT INTO erasures (number, subscriber_id, erased_at, line_sha256) VALUES (1, :reader, now(), '')",
             "DELETE FROM subscribers WHERE id = :reader",
         ):
             tx.session.execute(text(statement), {"reader": reader})
