@@ -79,6 +79,7 @@ def issued(seconds_ago: float, *, form: int = 7, language: Language = Language.E
         (issued(10, language=Language.DE), Freshness.STALE),
     ],
 )
+@pytest.mark.requirement("E-06")
 def test_form_token(token, freshness):
     """E-06, and D-05: a token of another version or language stands for other words."""
     assert freshness is check_form_token(

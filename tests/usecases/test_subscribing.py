@@ -6,6 +6,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import func, select, update
 
+from service.domain.addresses import parse_address
 from service.domain.subscriptions import NotOurs
 from service.domain.words import (
     Channel,
@@ -55,6 +56,7 @@ def confirm(tx, signup_id: int):
 
 
 class TestReceiving:
+    @pytest.mark.requirement("E-04")
     def test_nothing_is_looked_up_and_nobody_is_made(self, tx):
         """E-04: the web only stores and hints."""
         sign_up(tx)
@@ -92,6 +94,7 @@ class TestDeciding:
         )
         assert event.occurred_at == signup.created_at
 
+    @pytest.mark.requirement("E-09")
     def test_an_unconfirmed_form_says_nothing_about_the_reader(self, tx):
         """E-09, and nobody may change another's choices by filling in a form."""
         signup = decided(tx, sign_up(tx, first_name="https://evil.example", topics=("gear",)))
@@ -152,6 +155,31 @@ class TestDeciding:
         assert decided(tx, sign_up(tx, "ANNA@fjell.no")).state is state
         assert bool(mails(tx)) == (state is SignupState.ASKED)
 
+    @pytest.mark.requirement("D-17")
+    @pytest.mark.parametrize(
+        ("suppressed", "typed"),
+        [
+            ("User@EXÄMPLE.de", "user@xn--exmple-cua.de"),
+            ("user@xn--exmple-cua.de", "USER@exämple.DE"),
+            ("User@exa\u0308mple.de", "uSER@EXÄMPLE.de"),
+            ("anna@ｆｊｅｌｌ.no", "Anna@fjell.NO"),
+        ],
+    )
+    def test_a_suppressed_address_is_known_in_every_spelling(self, tx, suppressed, typed):
+        key = parse_address(suppressed).dedupe_key
+        reason = SuppressionReason.COMPLAINT
+        suppressions.add_suppression(tx, address_hmac=KEYS.address_hmac(key), reason=reason, source="test")
+        assert decided(tx, sign_up(tx, typed)).state is SignupState.SUPPRESSED
+        assert decided(tx, sign_up(tx, f"other.{typed}")).state is SignupState.ASKED
+        assert mails(tx) == [MailKind.CONFIRMATION]
+
+    @pytest.mark.requirement("D-17")
+    def test_a_tag_is_another_mailbox_and_not_suppressed_with_it(self, tx):
+        """Only limits look through +tags (E-02): who complained about one address may keep another."""
+        hmac = KEYS.address_hmac("anna@fjell.no")
+        suppressions.add_suppression(tx, address_hmac=hmac, reason=SuppressionReason.COMPLAINT, source="test")
+        assert decided(tx, sign_up(tx, "anna+news@fjell.no")).state is SignupState.ASKED
+
     def test_a_suppression_for_another_list_does_not_count(self, tx):
         other = lists.add_list(tx, "club", {Language.EN: "Club", Language.DE: "Club"}, "club.lists.fjell.no")
         suppressions.add_suppression(
@@ -163,6 +191,7 @@ class TestDeciding:
         )
         assert decided(tx, sign_up(tx)).state is SignupState.ASKED
 
+    @pytest.mark.requirement("E-05")
     def test_one_mail_a_day_and_three_in_thirty_days(self, tx, clock):
         """E-05, by the clock."""
         states = []
@@ -176,6 +205,7 @@ class TestDeciding:
         assert decided(tx, sign_up(tx)).state is asked
         assert mails(tx) == [MailKind.CONFIRMATION] * 4
 
+    @pytest.mark.requirement("E-02")
     def test_tags_and_dots_are_one_victim_but_several_readers(self, tx):
         """E-02: the abuse key limits; it never merges people."""
         typed = ["anna@gmail.com", "an.na@gmail.com", "anna+x@gmail.com", "a.n.n.a+y@googlemail.com"]
@@ -222,6 +252,7 @@ class TestDeciding:
         assert (Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE, ()) not in tx.hints
 
 
+@pytest.mark.requirement("E-05")
 def test_twenty_sign_ups_of_one_victim_are_one_mail(fresh_database, clock):
     """E-05 with two workers at once on committed data: spellings and networks differ, the victim is one."""
     _, app = fresh_database
@@ -301,6 +332,7 @@ class TestConfirming:
         assert subscribers.list_topic_ids(tx, subscriber_id) == chosen != frozenset()
         assert set(subscriptions(tx, subscriber_id).values()) == {SubscriptionState.ACTIVE}
 
+    @pytest.mark.requirement("E-07")
     def test_a_second_press_changes_nothing(self, tx):
         """E-07."""
         signup = decided(tx, sign_up(tx))
@@ -319,6 +351,7 @@ class TestConfirming:
         assert set(subscriptions(tx, signup.subscriber_id).values()) == {SubscriptionState.UNSUBSCRIBED}
 
     @pytest.mark.parametrize(("hours", "works"), [(71.9, True), (72, False), (500, False)])
+    @pytest.mark.requirement("E-07")
     def test_the_link_works_for_72_hours(self, tx, clock, hours, works):
         signup = decided(tx, sign_up(tx))
         later(tx, clock, hours=hours)
@@ -397,6 +430,7 @@ def test_one_confirmation_and_no_reminder(tx, clock):
     assert tx.session.get(Delivery, tx.session.scalar(select(Delivery.id))).signup_id == signup.id
 
 
+@pytest.mark.requirement("E-02")
 def test_every_sign_up_of_the_one_address_is_one_reader(tx, clock):
     """The case of the local part is the reader's; who it is, is not (E-02)."""
     first = a_reader(tx, "Anna@fjell.no")

@@ -72,6 +72,7 @@ class TestLookingChangesNothing:
 
     AGENTS = ("Mozilla/5.0 (compatible; Barracuda)", "SafeLinks", "GoogleImageProxy", "")
 
+    @pytest.mark.requirement("E-07")
     def test_get_and_head_a_hundred_times(self, reader, container, links, queue, client):
         reader.sign_up(address="ben@fjell.no")
         reader.process()
@@ -117,6 +118,7 @@ class TestConfirm:
         assert states(container) == {Purpose.DIGEST: SubscriptionState.ACTIVE}
         assert client.get(re.search(r'href="(/c/\w+)"', done.text)[1]).status_code == 200
 
+    @pytest.mark.requirement("E-07")
     def test_again_is_the_same_page_and_nothing_more(self, client, links, container):
         before = everything_stored(container)
         for method in ("POST", "GET"):

@@ -135,6 +135,7 @@ class TestOwnOrigins:
             yield client
 
     @pytest.mark.parametrize("path", ["/subscribe", "/subscribe/token"])
+    @pytest.mark.requirement("E-12")
     def test_own_origin(self, client, path):
         preflight = client.options(path, headers={"Origin": self.OWN, "Access-Control-Request-Method": "POST"})
         assert preflight.status_code == 204
@@ -146,17 +147,27 @@ class TestOwnOrigins:
     @pytest.mark.parametrize(
         "origin", [OTHER, "null", "https://www.fjellsko.no.evil.example", "http://www.fjellsko.no"]
     )
+    @pytest.mark.requirement("E-12")
     def test_other_origins(self, client, origin):
         preflight = client.options("/subscribe", headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
         assert preflight.status_code == 403
         assert "access-control-allow-origin" not in preflight.headers
         assert "access-control-allow-origin" not in client.get("/subscribe/token", headers={"Origin": origin}).headers
 
+    @pytest.mark.requirement("E-12")
+    @pytest.mark.parametrize("origin", [OWN, OTHER])
+    def test_no_page_may_use_the_operators_api(self, client, origin):
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = client.options("/api/v1/signups", headers=headers)
+        assert preflight.status_code == 405
+        assert "access-control-allow-origin" not in preflight.headers
+
     @pytest.mark.parametrize("path", ["/", "/u/x", "/c/x", "/privacy", "/api/v1/overview"])
     def test_other_paths(self, client, path):
         answer = client.get(path, headers={"Origin": self.OWN})
         assert "access-control-allow-origin" not in answer.headers
 
+    @pytest.mark.requirement("E-12")
     def test_closed_by_default(self, make_settings, shared_engine, transaction, clock, queue, valkey):
         container = make_container(make_settings(redis_url=valkey.url), shared_engine, transaction, clock, queue)
         with make_client(create_app(container)) as client:

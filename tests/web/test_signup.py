@@ -294,6 +294,7 @@ class TestRefused:
 class TestPersonsAndRobots:
     """E-06."""
 
+    @pytest.mark.requirement("E-06")
     def test_from_the_publishers_own_page_there_is_one_more_button(self, reader, container, queue, clock):
         """A static snippet has no token: the hosted form comes back filled in."""
         answer = reader.client.post("/subscribe", data=ANNA | {"page": "https://fjell.no/hub"})
@@ -310,6 +311,7 @@ class TestPersonsAndRobots:
         ("seconds", "words"),
         [(0, "faster than most people"), (2.9, "faster than most people"), (3601, "open for a long time")],
     )
+    @pytest.mark.requirement("E-06")
     def test_too_fast_or_too_late(self, reader, container, queue, seconds, words):
         answer = reader.sign_up(token=reader.token(seconds=seconds))
         assert (answer.status_code, words in answer.text) == (200, True)
@@ -347,6 +349,7 @@ class TestPersonsAndRobots:
         assert nothing_happened(container, queue)
 
     @pytest.mark.parametrize("kind", ["data", "json"])
+    @pytest.mark.requirement("E-06")
     def test_the_honeypot_gets_the_same_answer_as_success(self, reader, container, queue, kind):
         honest = reader.client.post("/subscribe", **{kind: ANNA | {"token": reader.token()}})
         assert len(stored(container)) == 1
@@ -387,6 +390,7 @@ class TestNoOracle:
         return states
 
     @pytest.mark.parametrize("kind", ["data", "json"])
+    @pytest.mark.requirement("E-04")
     def test_answers_are_equal(self, reader, addresses, kind):
         answers = {}
         for state, address in addresses.items():
@@ -395,6 +399,7 @@ class TestNoOracle:
         assert len(set(map(str, answers.values()))) == 1, answers
         assert answers["new"][0] == (303 if kind == "data" else 202)
 
+    @pytest.mark.requirement("E-04")
     def test_answers_take_the_same_time(self, reader, addresses):
         times: dict[str, list[float]] = {state: [] for state in addresses}
         for _ in range(15):
@@ -451,6 +456,7 @@ class TestDomains:
         with make_client(create_app(container, directory)) as client:
             yield Reader(client, container, clock), directory, container
 
+    @pytest.mark.requirement("E-01")
     def test_a_domain_without_mail(self, production, queue):
         reader, directory, container = production
         answer = reader.sign_up(address="anna@nomail.no")
