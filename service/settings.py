@@ -125,8 +125,8 @@ class Settings(BaseModel):
     relay_password: str | None = Field(None, description="Password for SMTP AUTH.")
     processors_file: Path | None = Field(
         None,
-        description="The register of processors (TOML): who handles readers' data for you, the relay above all. A relay "
-        "that is not in it is not used (D-21). Readers see it at /processors.",
+        description="The register of processors (TOML): who handles readers' data for you, the relay above all. A "
+        "relay that is not in it is not used (D-21). Readers see it at /processors.",
     )
     helo_name: str | None = Field(None, description="Name said in EHLO; default: this host's full name.")
 
@@ -157,6 +157,7 @@ class Settings(BaseModel):
         description="A list of domains, one a line, for which nobody can sign up: throw-away mailboxes, if you want "
         "none. Default: none is refused (E-10).",
     )
+    api_per_minute: int = Field(600, ge=1, description="Requests a minute that one token may send to the API (D-22).")
     confirmation_hours: int = Field(72, ge=1, le=168, description="How long a confirmation link works (E-07).")
 
     content_hosts: Several = Field(

@@ -7,6 +7,7 @@ import typer
 
 from service.cli import (
     access,
+    audit,
     campaigns,
     consent,
     content,
@@ -37,7 +38,7 @@ app = typer.Typer(
     add_completion=False,
 )
 # A sub-application without a name puts its commands at the top level.
-for top_level in (demo, serving, installing, doctor, status):
+for top_level in (demo, serving, installing, doctor, status, audit):
     app.add_typer(top_level.app)
 app.add_typer(serving.worker_app, name="worker")
 for name, group in (

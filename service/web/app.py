@@ -9,6 +9,7 @@ from service.bootstrap import Container, build_container, check_may_serve
 from service.usecases import wording
 from service.web import errors, health
 from service.web.api.routes import router as api
+from service.web.api.token_limit import TokenLimit
 from service.web.body_limit import BodyLimit
 from service.web.cors import OwnOriginsOnly
 from service.web.limits import NetworkLimit
@@ -28,6 +29,7 @@ def create_app(container: Container, mail_domains: MailDomains | None = None) ->
     app.state.container = container
     app.state.pages = Pages(container)
     app.state.network_limit = NetworkLimit(settings.redis_url, settings.signup_network_per_hour, container.keys)
+    app.state.token_limit = TokenLimit(settings.redis_url, settings.api_per_minute)
     app.state.mail_domains = (mail_domains or DnsMailDomains()) if settings.signup_check_dns else None
     app.include_router(api)
     app.include_router(health.router)

@@ -23,6 +23,8 @@ class OperatorRoute(APIRoute):
             operator = await run_in_threadpool(_find_operator, request)
             if operator is None:
                 return _who_are_you(request)
+            if not await run_in_threadpool(request.app.state.token_limit.take, operator.name):
+                return _too_many()
             request.state.operator = operator
             if _has_body(request) and media_type(request) != "application/json":
                 return problem(
@@ -67,6 +69,17 @@ def _who_are_you(request: Request) -> Response:
         detail = "This needs an API token; nothing was done. `milepost token create` makes one: Authorization: Bearer …"
     answer = problem(HTTPStatus.UNAUTHORIZED, code, detail)
     answer.headers["WWW-Authenticate"] = challenge
+    return answer
+
+
+def _too_many() -> Response:
+    answer = problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "token_limit",
+        "This token has sent more requests within a minute than it may (MILEPOST_API_PER_MINUTE); nothing was done. "
+        "Wait a minute.",
+    )
+    answer.headers["Retry-After"] = "60"
     return answer
 
 
