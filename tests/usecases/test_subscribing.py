@@ -145,12 +145,14 @@ class TestDeciding:
         [
             (SuppressionReason.COMPLAINT, SignupState.SUPPRESSED),
             (SuppressionReason.MANUAL, SignupState.SUPPRESSED),
-            (SuppressionReason.UNSUBSCRIBE_ALL, SignupState.SUPPRESSED),
+            (SuppressionReason.IMPORTED, SignupState.SUPPRESSED),
+            (SuppressionReason.UNSUBSCRIBE_ALL, SignupState.ASKED),
+            (SuppressionReason.ERASED, SignupState.ASKED),
             (SuppressionReason.PERMANENT_BOUNCE, SignupState.ASKED),
         ],
     )
     def test_suppressed_addresses(self, tx, reason, state):
-        """C-16: only a bounced address may be asked again; D-17: however it is spelt."""
+        """Who bounced, or wished to hear no more, may be asked again (C-16, D-15); however it is spelt (D-17)."""
         suppressions.add_suppression(tx, address_hmac=KEYS.address_hmac("anna@fjell.no"), reason=reason, source="test")
         assert decided(tx, sign_up(tx, "ANNA@fjell.no")).state is state
         assert bool(mails(tx)) == (state is SignupState.ASKED)
