@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from datetime import timedelta
+from email import message_from_bytes, policy
 
 import pytest
 from sqlalchemy import select, text
@@ -15,6 +16,7 @@ from service.domain.words import (
     Channel,
     ConsentState,
     DeliveryStatus,
+    Lane,
     Language,
     MailKind,
     PrivacyRequestKind,
@@ -36,6 +38,8 @@ from service.store.schema import (
 )
 from service.store.schema import Digest as DigestRow
 from service.texts import Catalogue
+from service.usecases.dispatching import send_due
+from tests.usecases.sending import a_sender
 from tests.web.test_links import everything_stored
 
 
@@ -107,6 +111,39 @@ class TestTheLink:
         for token in ("x", "z" * 52, keys.seal(Token(TokenKind.CONTROL, subscriber(container).id))):
             answer = client.get(f"/p/{token}{path}")
             assert (answer.status_code, "We do not know this link" in answer.text) == (404, True)
+
+
+def post(container, clock) -> dict[str, str]:
+    """Everything that is due is mailed; the newest text by the address that it went to."""
+    sender = a_sender(container.transaction, clock, lane=Lane.INTERACTIVE, write=container.writer.write)
+    send_due(sender)
+    mails = {}
+    for message in sender.transport.accepted:
+        plain = message_from_bytes(message.data, policy=policy.default).get_body(("plain",))
+        mails[message.rcpt_to] = plain.get_content()
+    return mails
+
+
+@pytest.mark.requirement("D-13", "D-14")
+def test_through_the_mails(client, control, container, clock, keys):
+    """From the control page to the fresh link, to another address, and to erasure, as they are mailed."""
+    post(container, clock)
+    client.post(control, data={"action": "link"})
+    [(address, mail)] = post(container, clock).items()
+    assert address == "anna@fjellsko.example"
+    own = re.search(r"http://localhost:8025(/p/\w+)", mail)[1]
+    assert "What we hold about you" in client.get(own).text
+    client.post(own + "/address", data={"address": "anna@new.example"})
+    [(address, mail)] = post(container, clock).items()
+    assert address == "anna@new.example"
+    assert "anna@fjellsko.example" not in mail, "nothing of the old one"
+    client.post(re.search(r"http://localhost:8025(/a/\w+)", mail)[1])
+    clock.advance(seconds=1)
+    client.post(control, data={"action": "link"})
+    [(address, mail)] = post(container, clock).items()
+    assert address == "anna@new.example", "and nothing to the old one"
+    own = re.search(r"http://localhost:8025(/p/\w+)", mail)[1]
+    assert client.get(own + "/erase").status_code == 200
 
 
 class TestWhatWeHold:
