@@ -20,7 +20,11 @@ _FORBIDDEN_TAGS = frozenset({"script", "iframe", "object", "embed", "form", "bas
 """A-39, and whatever else loads or acts."""
 _CONDITIONAL = re.compile(r"<!--\[if[^\]]*\]>(<!-->)?|(<!--)?<!\[endif\]-->")
 _CSS_URL = re.compile(r"""(?:url\(\s*|@import\s+)["']?([^"')\s;]+)""", re.IGNORECASE)
+_LENGTH = re.compile(r"(?<![-\w])(?:max-)?(?:width|height)\s*:\s*([\d.]+)\s*(?:px|pt)?\s*(?:;|!|$)", re.IGNORECASE)
 _WEB = ("http", "https")
+
+SMALLEST_IMAGE = 3
+"""Pixels. What is smaller shows nothing and only counts who looks (D-24)."""
 
 
 class LintError(ValueError):
@@ -62,6 +66,8 @@ class _Reader(HTMLParser):
         if tag in _FORBIDDEN_TAGS:
             raise LintError(f"The mail holds a <{tag}> element, which mails may not hold.")
         self._in_style = tag == "style"
+        if tag == "img":
+            self._check_size(dict(attrs))
         for name, value in attrs:
             if name.startswith("on"):
                 raise LintError(f"The mail holds a script in an attribute ({name}).")
@@ -90,6 +96,17 @@ class _Reader(HTMLParser):
         for url in urls:
             if _scheme_of(url) not in _WEB or host_of(url) not in self._loadable:
                 raise LintError(f"The mail would load {url}, which is not on a host of the publisher's.")
+            if urlsplit(url).query:
+                raise LintError(f"The mail would load {url}; what follows the ? could tell who opens it (D-24).")
+
+    def _check_size(self, attributes: dict[str, str | None]) -> None:
+        given = [attributes.get("width") or "", attributes.get("height") or ""]
+        lengths = [
+            float(found[0]) for value in given if (found := re.match(r"\d+(?:\.\d+)?(?!\d*\s*%)", value.strip()))
+        ]
+        lengths += [float(length) for length in _LENGTH.findall(attributes.get("style") or "") if length.strip(".")]
+        if any(length < SMALLEST_IMAGE for length in lengths):
+            raise LintError("The mail holds an image that is too small to be seen, as tracking pixels are (D-24).")
 
     def _check_link(self, url: str) -> None:
         scheme = _scheme_of(url)

@@ -131,6 +131,11 @@ def _settle_image(token: Token, own_hosts: frozenset[str]) -> None:
             f"The image {src!r} is not on a host of yours, so its host would learn who opens the mail. "
             "Put it on your own site and name that host in MILEPOST_OWN_HOSTS."
         )
+    if parts.query:
+        raise MarkdownError(
+            f"The image {src!r} is asked for with a query (?{parts.query}), which could tell who opens the mail. "
+            "Give the image an address of its own."
+        )
     token.attrs.pop("title", None)
     # Clients that know CSS keep the image's own ratio; the others get that of a preview image.
     token.attrs |= {"width": str(BODY_WIDTH), "height": str(round(BODY_WIDTH / IMAGE_RATIO))}

@@ -1,8 +1,8 @@
 """What the templates of a mail may name, per kind: nothing else about the reader is within their reach.
 
 A template that names more fails (StrictUndefined), so no text that a stranger typed can stand in a mail that is sent
-before the address is confirmed (E-09): `confirmation`, `repermission`, `already_subscribed` and `address_change` have no field of the
-reader at all.
+before the address is confirmed (E-09): `confirmation`, `repermission`, `already_subscribed` and `address_change` have
+no field of the reader at all.
 """
 
 import re
@@ -131,8 +131,8 @@ def _digest(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
 def _article(article: LetterArticle, letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
     published = day(letter.language, article.published_at)
     topics = listing(article.topics, text("words.and"))
-    # An image from elsewhere would tell its host who opens the mail (invariant 6).
-    own_image = article.image_url and host_of(article.image_url) in publisher.own_hosts
+    # An image from elsewhere would tell its host who opens the mail (invariant 6); one with a query might (D-24).
+    own_image = article.image_url and host_of(article.image_url) in publisher.own_hosts and "?" not in article.image_url
     return {
         "title": article.title,
         "summary": article.summary,

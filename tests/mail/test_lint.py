@@ -32,6 +32,16 @@ LOADS = {
     "an image for Outlook": f'<!--[if mso | IE]><v:image src="{FOREIGN}" /><![endif]-->',
     "an image for all but Outlook": f'<!--[if !mso]><!--><img src="{FOREIGN}" alt=""><!--<![endif]-->',
 }
+PIXELS = {
+    "a pixel": f'<img src="{OWN_IMAGE}" width="1" height="1" alt="">',
+    "a pixel in css": f'<img src="{OWN_IMAGE}" style="display:block; width: 1px;height:1px" alt="">',
+    "a pixel without size": f'<img src="{OWN_IMAGE}" width="0" alt="">',
+    "a pixel that was larger": f'<img src="{OWN_IMAGE}" width="560" style="max-width: 1px" alt="">',
+    "a line": f'<img src="{OWN_IMAGE}" width="600" height="2" alt="">',
+    "an image that could count": f'<img src="{OWN_IMAGE}?r=17" alt="">',
+    "a background that could count": f"<td style=\"background:url('{OWN_IMAGE}?r=17')\">x</td>",
+    "an image for Outlook that could count": f'<!--[if mso]><v:image src="{OWN_IMAGE}?r=17" /><![endif]-->',
+}
 ACTS = {
     "a script": "<script>alert(1)</script>",
     "a handler": '<p onclick="alert(1)">x</p>',
@@ -68,6 +78,9 @@ LOOKS = {
 FINE = {
     "an own image": f'<img src="{OWN_IMAGE}" srcset="{OWN_IMAGE} 2x" alt="A path">',
     "an own image in css": "<td style=\"background:url('https://NEWS.fjellsko.example/x.png')\">x</td>",
+    "an image with its size": f'<img src="{OWN_IMAGE}" width="560" height="3" style="width:100%" alt="x">',
+    "an image in a line": f'<img src="{OWN_IMAGE}" style="min-width:1px;line-height:1" alt="x">',
+    "an image as wide as there is room": f'<img src="{OWN_IMAGE}" width="1%" style="height:auto" alt="x">',
     "an own link": '<a href="https://news.fjellsko.example/u/abc">Unsubscribe</a>',
     "an article's link": '<a href="https://hub.fjellsko.example/en/easy-runs">Read</a>',
     "another page of that host": '<a href="https://HUB.fjellsko.example/en/other">Read</a>',
@@ -90,6 +103,14 @@ def test_what_loads_from_elsewhere_is_found(html: str) -> None:
     for _ in range(2):
         with pytest.raises(LintError, match="would load"):
             look(html)
+
+
+@pytest.mark.requirement("D-24")
+@pytest.mark.parametrize("html", PIXELS.values(), ids=PIXELS)
+def test_what_would_count_readers_is_found(html: str) -> None:
+    """On our own host too: nobody is to know who opens a mail, not even we."""
+    with pytest.raises(LintError, match="D-24"):
+        look(html)
 
 
 @pytest.mark.parametrize("html", ACTS.values(), ids=ACTS)
