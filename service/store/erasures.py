@@ -227,13 +227,3 @@ def list_returned(tx: Transaction, subscriber_ids: Sequence[int]) -> frozenset[i
 def find_created_at(tx: Transaction, subscriber_id: int) -> datetime | None:
     return tx.session.scalar(select(Subscriber.created_at).where(Subscriber.id == subscriber_id))
 
-
-def keep_numbers_apart(tx: Transaction, highest: int) -> None:
-    """No new subscriber gets a number that somebody had before: old links would act for a stranger."""
-    tx.session.execute(
-        text(
-            "SELECT setval('subscribers_id_seq', :highest) FROM subscribers_id_seq "
-            "WHERE last_value < :highest OR last_value = :highest AND NOT is_called"
-        ),
-        {"highest": highest},
-    )

@@ -12,7 +12,7 @@ from service.domain.erasures import BrokenLogError, Erased, Line
 from service.domain.ledger import LedgerKeys
 from service.domain.words import PrivacyRequestKind
 from service.errors import Kind, ServiceError
-from service.store import erasures, privacy_requests
+from service.store import erasures, numbers, privacy_requests
 from service.store.append_only import Appender, AppendOnlyFile
 from service.store.claims import keep_for_certain
 from service.store.erasures import Person
@@ -122,6 +122,9 @@ def forget_again(transaction: TransactionFactory, ledger: LedgerKeys, file: Appe
             ids = [x for line in lines if (x := line.erased.subscriber_id) is not None]
             back = erasures.list_returned(tx, ids)
         due = [line for line in lines if line.erased.number > found.erasures or line.erased.subscriber_id in back]
+        if due:
+            with transaction() as tx:
+                numbers.leap(tx)
         for line in due:
             with transaction() as tx:
                 keep_for_certain(tx)
@@ -154,7 +157,6 @@ def _carry_out(tx: Transaction, ledger: LedgerKeys, line: Line) -> None:
 
 
 def _forget_returned(tx: Transaction, ledger: LedgerKeys, erased: Erased, subscriber_id: int) -> None:
-    erasures.keep_numbers_apart(tx, subscriber_id)
     created_at = erasures.find_created_at(tx, subscriber_id)
     if created_at is not None and created_at > erased.erased_at:
         raise ServiceError(

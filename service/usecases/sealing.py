@@ -9,7 +9,7 @@ from service.domain.checkpoints import Checkpoint, Restored, Tree
 from service.domain.ledger import LedgerKeys, spell_time
 from service.domain.merkle import Frontier, leaf
 from service.errors import Kind, ServiceError
-from service.store import audit, seals
+from service.store import audit, numbers, seals
 from service.store.append_only import AppendOnlyFile
 from service.store.claims import keep_for_certain
 from service.store.standing import WHAT_TO_DO, Standing, compare
@@ -150,6 +150,8 @@ def record_restored(
     )
     keep_for_certain(tx)
     seals.add_checkpoint(tx, checkpoint.number, newest.tree if newest else Frontier(), checkpoint.text, "")
+    if ahead:
+        numbers.leap(tx)
     audit.note(
         tx,
         actor=operator,

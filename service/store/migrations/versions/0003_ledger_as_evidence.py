@@ -58,6 +58,13 @@ VOCABULARIES = (
 )
 EVIDENCE = ("contexts", "form_snapshots", "mail_templates", "checkpoints", "audit_entries", "address_key_versions")
 """Nobody changes these rows."""
+NUMBERS_IN_LINKS = (
+    "address_changes_id_seq",
+    "consent_events_id_seq",
+    "deliveries_id_seq",
+    "signups_id_seq",
+    "subscribers_id_seq",
+)
 WORKED_ON = (
     "address_changes",
     "confirmation_mails",
@@ -295,8 +302,8 @@ def upgrade():
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(WORKED_ON)} TO milepost_app")
     # A relay's words may quote an address: they are emptied with their age, and when their reader is erased.
     op.execute("GRANT UPDATE (text) ON attempts TO milepost_app")
-    # After a restore the numbers of whom the backup does not know must not be given to others.
-    op.execute("GRANT SELECT, UPDATE ON SEQUENCE subscribers_id_seq TO milepost_app")
+    # After a restore no number that stands in a link of a lost mail may be given to somebody else.
+    op.execute(f"GRANT SELECT, UPDATE ON SEQUENCE {', '.join(NUMBERS_IN_LINKS)} TO milepost_app")
     for table in EVIDENCE:
         op.execute(
             f"CREATE TRIGGER {table}_keep_rows BEFORE UPDATE OR DELETE ON {table} "
@@ -313,7 +320,7 @@ def downgrade():
         op.execute(f"DROP TRIGGER {table}_keep_rows ON {table}")
         op.execute(f"DROP TRIGGER {table}_keep_table ON {table}")
     op.execute("REVOKE UPDATE (text) ON attempts FROM milepost_app")
-    op.execute("REVOKE ALL ON SEQUENCE subscribers_id_seq FROM milepost_app")
+    op.execute(f"REVOKE ALL ON SEQUENCE {', '.join(NUMBERS_IN_LINKS)} FROM milepost_app")
     op.drop_index("ix_deliveries_test_address", "deliveries")
     op.drop_constraint(op.f('ck_subscribers_hour_of_a_day'), 'subscribers', type_='check')
     op.drop_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', type_='check')
