@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, extract, func, or_, select, text, update
 
-from service.domain.surges import HELD_AT_MOST, HOUR, USUAL_HOURS, Waiting
+from service.domain.surges import HELD_AT_MOST, HOUR, USUAL_HOURS, Ceilings, Waiting, is_surge, usual_hour
 from service.domain.words import SignupState
 from service.store.schema import Form, Signup
 from service.store.transaction import Transaction
@@ -47,6 +47,19 @@ def list_busy_hours(tx: Transaction, domain_hmac: bytes, at: datetime) -> Sequen
         .group_by(hours_ago)
     )
     return tx.session.scalars(busy).all()
+
+
+def is_one_too_many(tx: Transaction, signup: Signup, ceilings: Ceilings) -> bool:
+    """Whether this sign-up is one too many for its form or for its domain, among those that came before it."""
+    if signup.released_at is not None or signup.domain_hmac is None:
+        return False
+    at = signup.created_at
+    if is_form_full(tx, signup.form_id, ceilings.form_per_hour, at=at, up_to=signup.id):
+        return True
+    arrived = count_arrived(tx, signup.domain_hmac, at=at, up_to=signup.id)
+    return arrived > ceilings.domain_per_hour and is_surge(
+        arrived, usual_hour(list_busy_hours(tx, signup.domain_hmac, at)), ceilings.domain_per_hour
+    )
 
 
 def is_form_full(tx: Transaction, form_id: int, ceiling: int, *, at: datetime, up_to: int) -> bool:

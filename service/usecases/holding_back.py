@@ -1,6 +1,5 @@
 """Sign-ups held back while far more arrive than usual: seen by operators, let go when it is over (E-05)."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from service.domain.surges import Ceilings, choose_released, is_surge, usual_hour
-from service.domain.words import Lane, SignupState
+from service.domain.words import Lane
 from service.errors import Kind, ServiceError
 from service.ports import Hint
 from service.store import audit, surges
@@ -31,34 +30,6 @@ class Surge:
     last_hour: int
     """Mailboxes of the domain for which somebody signed up in the last hour."""
     usual_hour: float
-
-
-def must_hold(tx: Transaction, signup: Signup, ceilings: Ceilings) -> bool:
-    """Whether this sign-up is one too many for its form or for its domain, among those that came before it."""
-    if signup.released_at is not None or signup.domain_hmac is None:
-        return False
-    at = signup.created_at
-    if surges.is_form_full(tx, signup.form_id, ceilings.form_per_hour, at=at, up_to=signup.id):
-        return True
-    arrived = surges.count_arrived(tx, signup.domain_hmac, at=at, up_to=signup.id)
-    return arrived > ceilings.domain_per_hour and is_surge(
-        arrived, usual_hour(surges.list_busy_hours(tx, signup.domain_hmac, at)), ceilings.domain_per_hour
-    )
-
-
-def alert(signups: Collection[Signup]) -> None:
-    """Say in the log that these were held: ids and fingerprints of domains, no address."""
-    held = [signup for signup in signups if signup.state is SignupState.HELD]
-    if held:
-        domains = Counter(signup.domain_hmac.hex()[:12] for signup in held if signup.domain_hmac)
-        log.warning(
-            "signups_held",
-            number=len(held),
-            domains=dict(domains.most_common(5)),
-            form_ids=sorted({signup.form_id for signup in held}),
-            signup_ids=[signup.id for signup in held][:10],
-            remedy="milepost signups held",
-        )
 
 
 def release_calmed(tx: Transaction, ceilings: Ceilings) -> int:

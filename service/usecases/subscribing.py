@@ -1,5 +1,7 @@
 """Signing up: a request is stored blindly, decided by a worker, and becomes consent when a button is pressed."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,11 +17,10 @@ from service.domain.surges import Ceilings
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import Channel, ConsentState, Lane, Language, MailKind, Purpose, SignupState
 from service.ports import Hint
-from service.store import consent, deliveries, proofs, signups, subscribers, suppressions, wordings
+from service.store import consent, deliveries, proofs, signups, subscribers, suppressions, surges, wordings
 from service.store.consent import NewEvent
 from service.store.schema import Signup
 from service.store.transaction import FAULTS, Transaction
-from service.usecases import holding_back
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ def process_signups(
     batch = signups.claim_received(tx, limit)
     signups.lock_abuse_keys(tx, (signup.abuse_hmac for signup in batch))
     decided = sum(_try_to_decide(tx, ledger, signup, lifetime, ceilings) for signup in batch)
-    holding_back.alert(batch)
+    _alert([signup for signup in batch if signup.state is SignupState.HELD])
     if len(batch) == limit and decided:  # with none decided, the next sweep is soon enough
         tx.hint(Hint.PROCESS_SIGNUPS, Lane.INTERACTIVE)
     return decided
@@ -161,6 +162,20 @@ def _try_to_decide(
     return True
 
 
+def _alert(held: Sequence[Signup]) -> None:
+    """Say in the log that these were held: ids and fingerprints of domains, no address (E-05)."""
+    if held:
+        domains = Counter(signup.domain_hmac.hex()[:12] for signup in held if signup.domain_hmac)
+        log.warning(
+            "signups_held",
+            number=len(held),
+            domains=dict(domains.most_common(5)),
+            form_ids=sorted({signup.form_id for signup in held}),
+            signup_ids=[signup.id for signup in held][:10],
+            remedy="milepost signups held",
+        )
+
+
 def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timedelta, ceilings: Ceilings) -> None:
     who = _who(signup)
     known = subscribers.find_by_dedupe_key(tx, who.dedupe_key)
@@ -170,7 +185,7 @@ def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timed
         suppressions=suppressions.list_reasons(tx, who.address_hmac, signup.list_id),
         mails=signups.count_mails(tx, signup.abuse_hmac),
     )
-    if state in MAILED and holding_back.must_hold(tx, signup, ceilings):
+    if state in MAILED and surges.is_one_too_many(tx, signup, ceilings):
         state = SignupState.HELD
     subscriber_id = known.id if known else None
     if state is SignupState.ASKED:
