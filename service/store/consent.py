@@ -1,28 +1,24 @@
 """The ledger of consent. Only `append` and `append_many` write events, their chain, and the subscriptions that follow.
 
-An event's record holds every column but `id`, with the hashes of wordings and of the encrypted part instead of their
-ids and bytes: `RECORD` is that list, `record_of` the one place that spells it, for writing and for checking alike.
+Subscriptions are written beside their events, in the same statement; nothing else writes either.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import select, text
 
+from service.domain.event_records import record_of
 from service.domain.evidence import Evidence
 from service.domain.ledger import (
     BEGINNING,
-    SCHEMA_VERSION,
     LedgerKeys,
-    Record,
     encrypt,
     event_hash,
     new_record_id,
-    spell_time,
 )
 from service.domain.subscriptions import state_after
 from service.domain.words import Channel, ConsentState, LawfulBasis, Purpose, SubscriptionState
@@ -227,35 +223,6 @@ def gives(state: ConsentState) -> bool:
     return state in (ConsentState.GIVEN, ConsentState.REAFFIRMED)
 
 
-def record_of(row: Mapping[str, Any], shas: Mapping[str, bytes | None]) -> Record:
-    """What of an event is hashed. `row` has the columns of `consent_events`; `shas` the hashes of its wordings."""
-    return {
-        "v": SCHEMA_VERSION,
-        "record": str(row["record_id"]),
-        "subject": row["subscriber_id"],
-        "seq": row["seq"],
-        "list": row["list_id"],
-        "purpose": str(row["purpose"]),
-        "state": str(row["state"]),
-        "channel": str(row["channel"]),
-        "basis": str(row["lawful_basis"]),
-        "occurred": spell_time(row["occurred_at"]),
-        "recorded": spell_time(row["recorded_at"]),
-        "signup": row["signup_id"],
-        "statement": _hex(shas["statement"]),
-        "notice": _hex(shas["notice"]),
-        "form": _hex(shas["form"]),
-        "context": _hex(shas["context"]),
-        "delivery": row["delivery_id"],
-        "actor": row["actor"],
-        "scanner": row["suspect_scanner"],
-        "address_hmac": _hex(row["address_hmac"]),
-        "address_version": row["address_version"],
-        "personal": sha256(row["personal"]).hexdigest(),
-        "prev": row["prev_hash"].hex(),
-    }
-
-
 @dataclass
 class _Chain:
     """A subject while events are appended to it."""
@@ -356,10 +323,6 @@ def _new_chains(tx: Transaction, ledger: LedgerKeys, subscriber_ids: set[int]) -
         {"ids": list(made), "wrapped": [wrapped for _, wrapped in made.values()], "now": tx.now},
     )
     return {row.id: _Chain(made[row.id][0], row.address, row.address_hmac, row.address_version) for row in rows}
-
-
-def _hex(digest: bytes | None) -> str | None:
-    return digest.hex() if digest is not None else None
 
 
 def find_subject_key(tx: Transaction, ledger: LedgerKeys, subscriber_id: int) -> bytes | None:

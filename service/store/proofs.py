@@ -9,9 +9,10 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.confirming import Confirmation, Copy
+from service.domain.event_records import record_of
 from service.domain.ledger import LedgerKeys, encrypt, spell_time
 from service.domain.words import MailKind
-from service.store.consent import find_subject_key, list_events, record_of
+from service.store.consent import find_subject_key, list_events
 from service.store.contexts import add_mail_template
 from service.store.schema import (
     ConfirmationMail,

@@ -11,12 +11,12 @@ from datetime import datetime
 from service.domain.chain_checks import ChainCheck, Progress, Row, Shas, Streams, check_wordings
 from service.domain.checkpoint_lines import Known, effective_lines, read_lines
 from service.domain.checkpoints import Checkpoint
+from service.domain.event_records import record_of
 from service.domain.faults import Fault, FaultKind, Findings
 from service.domain.ledger import LedgerKeys, event_hash
 from service.domain.seal_checks import SealCheck, Sequences
 from service.store import verification
 from service.store.append_only import AppendOnlyFile
-from service.store.consent import record_of
 from service.store.transaction import Transaction, TransactionFactory
 
 KEPT = 100

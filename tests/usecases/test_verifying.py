@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from service.demo.servers import Postgres
 from service.domain import checkpoints
+from service.domain.event_records import record_of
 from service.domain.faults import Fault, FaultKind
 from service.domain.ledger import LedgerKeys, encrypt, event_hash
 from service.domain.words import ConsentState, Language
 from service.store import seals, wordings
 from service.store.append_only import AppendOnlyFile
-from service.store.consent import record_of
 from service.store.standing import Standing, compare
 from service.usecases import sealing
 from service.usecases.verifying import Report, verify
