@@ -73,16 +73,19 @@ class LedgerKeys:
 
     def new_subject_key(self, subscriber_id: int) -> tuple[bytes, bytes]:
         """A key for one subject: (as used, as stored)."""
-        key = AESGCM.generate_key(256)
-        nonce = os.urandom(NONCE)
-        return key, nonce + self._wrapping.encrypt(nonce, key, str(subscriber_id).encode())
+        return self._new_key(str(subscriber_id))
+
+    def new_import_key(self, import_id: int) -> tuple[bytes, bytes]:
+        """A key for the rows of one import, as a subject's: (as used, as stored)."""
+        return self._new_key(f"import {import_id}")
 
     def unwrap(self, subscriber_id: int, stored: bytes) -> bytes:
         """The subject's key. Raises ValueError if it was stored for somebody else or under another secret."""
-        try:
-            return self._wrapping.decrypt(stored[:NONCE], stored[NONCE:], str(subscriber_id).encode())
-        except InvalidTag:
-            raise ValueError("this key of a subject was not stored by this installation for this subject") from None
+        return self._unwrap(str(subscriber_id), stored)
+
+    def unwrap_import(self, import_id: int, stored: bytes) -> bytes:
+        """The key of an import's rows. Raises ValueError as `unwrap`."""
+        return self._unwrap(f"import {import_id}", stored)
 
     def sign(self, message: bytes) -> bytes:
         """An Ed25519 signature (RFC 8032)."""
@@ -92,6 +95,17 @@ class LedgerKeys:
     def public_key(self) -> bytes:
         """32 bytes; with it alone anybody can check a checkpoint or an exported proof."""
         return self._signing.public_key().public_bytes_raw()
+
+    def _new_key(self, owner: str) -> tuple[bytes, bytes]:
+        key = AESGCM.generate_key(256)
+        nonce = os.urandom(NONCE)
+        return key, nonce + self._wrapping.encrypt(nonce, key, owner.encode())
+
+    def _unwrap(self, owner: str, stored: bytes) -> bytes:
+        try:
+            return self._wrapping.decrypt(stored[:NONCE], stored[NONCE:], owner.encode())
+        except InvalidTag:
+            raise ValueError("this key was not stored by this installation for this owner") from None
 
     def _derive(self, use: bytes) -> bytes:
         return HKDF(hashes.SHA256(), 32, salt=None, info=b"milepost " + use).derive(self._secret)

@@ -212,6 +212,51 @@ class ImportVerdict(StrEnum):
     """Beside the four: its reader is here already, or another line of the file says more about the same address."""
 
 
+class ImportReason(StrEnum):
+    """Why a row of an import has its verdict."""
+
+    EVIDENCE = "evidence"
+    """Says when and where its reader agreed."""
+    CONFIRMED_THERE = "confirmed_there"
+    """The same, and when they confirmed it from their mailbox."""
+
+    NO_DATE = "no_date"
+    DATE_UNREADABLE = "date_unreadable"
+    DATE_IN_FUTURE = "date_in_future"
+    DATE_TOO_OLD = "date_too_old"
+    """From before anybody signed up by e-mail: a default of some software."""
+    NO_SOURCE = "no_source"
+    """Does not say where or how its reader agreed."""
+    NOT_CONFIRMED_THERE = "not_confirmed_there"
+    """The operator takes over only who confirmed from their mailbox."""
+
+    UNSUBSCRIBED = "unsubscribed"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    BLOCKED = "blocked"
+    NEVER_CONFIRMED = "never_confirmed"
+    """Was asked there and did not answer; asking again would be a reminder (D-07)."""
+    SUPPRESSED_HERE = "suppressed_here"
+    WITHDRAWN_HERE = "withdrawn_here"
+    ERASED = "erased"
+    ASKED_BEFORE = "asked_before"
+    """Has had the one re-permission mail."""
+
+    ADDRESS_MISSING = "address_missing"
+    ADDRESS_INVALID = "address_invalid"
+    LINE_BROKEN = "line_broken"
+    STATUS_MISSING = "status_missing"
+    STATUS_UNKNOWN = "status_unknown"
+    PURPOSE_MISSING = "purpose_missing"
+    PURPOSE_UNKNOWN = "purpose_unknown"
+
+    DUPLICATE = "duplicate"
+    """Another line of the file says more about the same address."""
+    READER_HERE = "reader_here"
+    WAITING_HERE = "waiting_here"
+    """Signed up here lately; the button was not pressed yet."""
+
+
 class CampaignStatus(StrEnum):
     """A campaign is one message for one audience: composed by an operator, or made by a run of a digest."""
 

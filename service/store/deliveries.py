@@ -21,10 +21,12 @@ def add_interactive(
     purpose: Purpose | None = None,
     signup_id: int | None = None,
     address_change_id: int | None = None,
+    due_at: datetime | None = None,
 ) -> int:
-    """Queue one mail to one subscriber, due now, and hint the interactive lane. Returns the delivery's id."""
+    """Queue one mail to one subscriber, due now unless told, and hint the interactive lane. Returns its id."""
     return _add(
         tx,
+        due_at=due_at or tx.now,
         kind=kind,
         subscriber_id=subscriber_id,
         list_id=list_id,
@@ -56,7 +58,8 @@ def add_test(tx: Transaction, campaign: Campaign, revision: Revision, *, address
 
 
 def _add(tx: Transaction, **values: object) -> int:
-    delivery = Delivery(lane=Lane.INTERACTIVE, status=DeliveryStatus.QUEUED, due_at=tx.now, created_at=tx.now, **values)
+    values = {"due_at": tx.now} | values
+    delivery = Delivery(lane=Lane.INTERACTIVE, status=DeliveryStatus.QUEUED, created_at=tx.now, **values)
     tx.session.add(delivery)
     tx.session.flush()
     tx.hint(Hint.SEND_DUE, Lane.INTERACTIVE)

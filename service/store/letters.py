@@ -24,7 +24,8 @@ def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
 _LETTERS = """
 SELECT d.id, d.kind, d.test_address IS NOT NULL AS test, d.subscriber_id,
        CASE WHEN d.kind = 'address_change' THEN h.address ELSE coalesce(s.address, d.test_address) END AS address,
-       coalesce(d.test_language, CASE WHEN d.kind IN ('confirmation', 'repermission') THEN g.language END, s.language) AS language,
+       coalesce(d.test_language, CASE WHEN d.kind IN ('confirmation', 'repermission') THEN g.language END, s.language)
+           AS language,
        CASE WHEN d.kind NOT IN ('confirmation', 'repermission') THEN s.first_name END AS first_name,
        d.list_id, l.names AS list_names, l.list_id AS list_header_id, d.purpose,
        coalesce(d.campaign_id, r.campaign_id) AS campaign_id, d.message_id, b.given_at, b.event_id,

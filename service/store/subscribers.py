@@ -1,6 +1,7 @@
 """Subscribers: found by the dedupe key of their address, with the topics they chose."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select, text, update
@@ -39,6 +40,37 @@ def add_subscriber(
     if added is not None:
         return added
     return tx.session.scalars(select(Subscriber.id).where(Subscriber.dedupe_key == dedupe_key)).one()
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscriber:
+    address: str
+    dedupe_key: str
+    address_hmac: bytes
+    language: Language
+    first_name: str | None
+
+
+def add_new(tx: Transaction, new: Sequence[NewSubscriber]) -> dict[str, int]:
+    """Add these where nobody has their dedupe key. Dedupe key → id, of those who were added."""
+    if not new:
+        return {}
+    added = tx.session.execute(
+        insert(Subscriber)
+        .on_conflict_do_nothing(index_elements=[Subscriber.dedupe_key])
+        .returning(Subscriber.dedupe_key, Subscriber.id),
+        [{name: getattr(each, name) for name in each.__slots__} | {"created_at": tx.now} for each in new],
+    )
+    return {row.dedupe_key: row.id for row in added}
+
+
+def add_topics(tx: Transaction, chosen: Collection[tuple[int, int]]) -> None:
+    """(subscriber, topic) pairs, of subscribers who have none of the list's yet."""
+    if chosen:
+        tx.session.execute(
+            insert(SubscriberTopic).on_conflict_do_nothing(),
+            [{"subscriber_id": subscriber_id, "topic_id": topic_id} for subscriber_id, topic_id in chosen],
+        )
 
 
 def find_subscriber(tx: Transaction, subscriber_id: int) -> Subscriber | None:

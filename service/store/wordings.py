@@ -79,6 +79,19 @@ def find_form(tx: Transaction, slug: str) -> tuple[Form, List] | None:
     return (row[0], row[1]) if row else None
 
 
+def find_statement(tx: Transaction, purpose: Purpose, body: str) -> int | None:
+    """The published statement with exactly these words, in whatever language."""
+    words = select(Statement.id).where(Statement.purpose == purpose, Statement.sha256 == _sha256(body.strip()))
+    return tx.session.scalar(words.order_by(Statement.id.desc()).limit(1))
+
+
+def list_forms_in_force(tx: Transaction, list_id: int) -> list[Form]:
+    """The newest version of each form of the list, the most thorough first."""
+    newest = select(func.max(Form.id)).group_by(Form.slug)
+    forms = tx.session.scalars(select(Form).where(Form.id.in_(newest), Form.list_id == list_id).order_by(Form.id))
+    return sorted(forms, key=lambda form: -len(form.definition["purposes"]))
+
+
 def find_notice(tx: Transaction, notice_id: int) -> Notice | None:
     return tx.session.get(Notice, notice_id)
 

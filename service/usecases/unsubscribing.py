@@ -153,6 +153,7 @@ def _give_back(tx: Transaction, ledger: LedgerKeys, ended: ConsentEvent, evidenc
             purpose=ended.purpose,
             state=ConsentState.GIVEN,
             channel=Channel.UNDO,
+            lawful_basis=given.lawful_basis,
             signup_id=given.signup_id,
             statement_id=given.statement_id,
             notice_id=given.notice_id,
