@@ -123,6 +123,9 @@ def check_may_serve(container: Container) -> None:
                 erasure_file=container.erasure_log,
                 checkpoint_file=container.checkpoint_file,
             )
+    except ConfigurationError:
+        container.engine.dispose()  # this process ends now
+        raise
     except OperationalError as error:
         raise ConfigurationError(
             f"PostgreSQL cannot be used ({type(error.orig).__name__}), so nobody knows whether this installation may "

@@ -9,11 +9,13 @@ from sqlalchemy import select, text
 
 from service.bootstrap import Container, build_container
 from service.domain.words import PrivacyRequestKind
+from service.errors import ConfigurationError
 from service.settings import Settings
 from service.store import privacy_requests, subscribers
 from service.store.schema import AuditEntry, Base, Subscriber
 from service.texts import templates_dir
 from service.usecases import subscribing
+from service.web.app import from_environment
 from tests.cli.conftest import Milepost
 from tests.usecases.builders import BUTTON_EVIDENCE, FORM_EVIDENCE, KEYS, a_request, confirm_token
 
@@ -95,6 +97,8 @@ def test_forget_again_says_how_much_there_was_to_do(milepost: Milepost, containe
     assert "milepost privacy forget-again" in refused.err
     assert milepost("worker", "--lane", "bulk").code == 3
     assert milepost("beat").code == 3
+    with pytest.raises(ConfigurationError, match="forget-again"):
+        from_environment()  # what a web server starts, however it is started
     ran = milepost("privacy", "forget-again", "--reason", "backup of Monday", "--json")
     assert ran.document == {"forgotten_again": 1}
     assert milepost("privacy", "forget-again", "--reason", "backup of Monday", "--json").document == {

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import signals
 
 from service.bootstrap import Container, build_container
 from service.domain.words import Lane
 from service.errors import ServiceError
 from service.mail.journal import dead_journals
 from service.ports import Hint
-from service.store.schema import WorkerProcess
+from service.store.schema import Erasure, WorkerProcess
 from service.taskqueue import CeleryTaskQueue
+from service.usecases import erasing
 from tests.conftest import SettingsMaker
 from workers import app as workers_app
 from workers import sending
@@ -133,6 +135,34 @@ def test_sealing_says_in_the_log_why_it_did_not(wired: Container, monkeypatch: p
     run(Hint.SEAL, Lane.INBOUND)
     assert [entry["event"] for entry in said] == ["not_sealed"]
     assert "cannot be read" in said[0]["error"]
+
+
+def test_erasing_says_in_the_log_why_it_did_not(wired: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a log of somebody else's nobody is erased, and the worker goes on."""
+    with wired.transaction() as tx:
+        erasing.request_erasure(tx, 4711, asked_by="subscriber")
+    wired.erasure_log.append("not a line of ours")
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(workers_tasks.log, "error", lambda event, **values: said.append({"event": event, **values}))
+    run(Hint.ERASE_DUE, Lane.INBOUND)
+    assert [entry["event"] for entry in said] == ["not_erased"]
+    assert "did not write there" in said[0]["error"]
+
+
+def test_workers_and_beat_do_not_start_on_a_backup_that_has_not_forgotten_again(wired: Container) -> None:
+    """D-15. Celery asks before a worker or beat does anything, however it was started."""
+    assert workers_app.may_serve in [receiver() for _, receiver in signals.worker_init.receivers]
+    assert workers_app.may_serve in [receiver() for _, receiver in signals.beat_init.receivers]
+    workers_app.may_serve()
+    with wired.transaction() as tx:
+        tx.session.add(Erasure(number=1, subscriber_id=1, erased_at=tx.now, line_sha256=b"-"))
+    with pytest.raises(SystemExit, match="erasure log is missing"):
+        workers_app.may_serve()
+
+
+def test_without_a_database_nobody_knows_whether_it_may_serve(configured: Container) -> None:
+    with pytest.raises(SystemExit, match="nobody knows whether this installation may serve"):
+        workers_app.may_serve()
 
 
 def test_a_hint_for_a_campaign_that_is_not_there_is_an_error_in_the_log_only(wired: Container) -> None:
