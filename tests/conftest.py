@@ -20,7 +20,6 @@ from service.store import engine as store_engine
 from service.store import migrate
 from service.store.transaction import Transaction, TransactionFactory
 
-
 ROOT = Path(__file__).parent.parent
 
 

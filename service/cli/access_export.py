@@ -28,17 +28,17 @@ def export(
     Leaves an entry in the audit log. With --json the document is printed and no file is written.
     """
     from service.usecases.answering import answer_access
-    from service.usecases.holding import collect_held, write_csv, write_json
+    from service.usecases.holding import get_held, render_csv, render_json
 
     with opened() as container, container.transaction() as tx:
         answer = answer_access(tx, address, actor=operator or operator_name(), reason=reason)
-        held = collect_held(tx, container.keys, answer.subscriber_id)
+        held = get_held(tx, container.keys, answer.subscriber_id)
         assert held is not None
-        document = write_json(held, container.publisher, container.processors, tx.now)
+        document = render_json(held, container.publisher, container.processors, tx.now)
         if json:
             sys.stdout.write(document.decode())
             return
-        sheets = write_csv(held, container.processors)
+        sheets = render_csv(held, container.processors)
         for name, content in ((f"held-{answer.number}.json", document), (f"held-{answer.number}.zip", sheets)):
             path = out / name
             _write(path, content)

@@ -9,8 +9,7 @@ from service.cli.console import ExitCode, Json, note, say, show_json, show_table
 from service.cli.opening import opened, operator_name
 
 if TYPE_CHECKING:
-    from service.usecases.erasing import Forgotten, NobodyThere, Waiting
-    from service.usecases.ordering_erasure import Ask, ToErase
+    from service.usecases.erasing import Ask, Forgotten, NobodyThere, ToErase, Waiting
 
 app = typer.Typer(help="What people may ask about their data, how long it is kept, and what has to be shown.")
 app.add_typer(access_export.app)
@@ -32,7 +31,7 @@ def erase(
 
     Without --yes nothing is changed. With it, the output names the processors that have to be asked as well.
     """
-    from service.usecases.ordering_erasure import list_to_ask, look_up, order_erasure
+    from service.usecases.erasing import list_to_ask, look_up, order_erasure
 
     with opened() as container:
         with container.transaction() as tx:
@@ -99,7 +98,7 @@ def forget_again(
     Web, workers and beat do not start before this. Repeating it changes nothing.
     """
     from service.store import audit
-    from service.usecases.erasure_log import forget_again as again
+    from service.usecases.forgetting_again import forget_again as again
 
     with opened() as container:
         with container.transaction() as tx:

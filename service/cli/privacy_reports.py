@@ -23,7 +23,8 @@ def retention(
     json: Json = False,
 ) -> None:
     """Show every rule of retention and how much it would act on now. A worker enforces them every hour or day."""
-    from service.usecases.retaining import get_retention, retain
+    from service.usecases.retaining import retain
+    from service.usecases.steps.retention_state import get_retention
 
     with opened() as container:
         rules = container.retention.rules

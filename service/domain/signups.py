@@ -14,9 +14,7 @@ MONTH_LIMIT, MONTH = 3, timedelta(days=30)
 SHOWN_AGAIN_SECONDS = 1.0
 """A form shown again is already filled in: a person needs only this long for its one button."""
 
-LIFTABLE = frozenset(
-    {SuppressionReason.PERMANENT_BOUNCE, SuppressionReason.UNSUBSCRIBE_ALL, SuppressionReason.ERASED}
-)
+LIFTABLE = frozenset({SuppressionReason.PERMANENT_BOUNCE, SuppressionReason.UNSUBSCRIBE_ALL, SuppressionReason.ERASED})
 """What a person who signs up anew, and presses the button, ends: the mailbox works again (C-16), or it was the person's
 own wish not to be mailed."""
 

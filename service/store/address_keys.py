@@ -68,3 +68,11 @@ def _wrap(tx: Transaction, place: _Place, rewrap: Callable[[bytes], bytes], vers
         execution_options={"preserve_rowcount": True},
     )
     return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def missing_keys(stored: int, given: int) -> str:
+    """What to say when the database has gone through more keys than the settings name."""
+    return (
+        f"The fingerprints of addresses have gone through {stored} keys, the settings name {given}; nothing was "
+        "started or changed. Put back what stood in MILEPOST_ADDRESS_KEYS: without it no suppression matches."
+    )

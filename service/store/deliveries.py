@@ -12,6 +12,10 @@ from service.store.schema import Campaign, Delivery, Revision
 from service.store.transaction import Transaction
 
 
+def find_delivery(tx: Transaction, delivery_id: int) -> Delivery | None:
+    return tx.session.get(Delivery, delivery_id)
+
+
 def add_interactive(
     tx: Transaction,
     *,

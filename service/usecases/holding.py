@@ -21,7 +21,7 @@ from service.store.transaction import Transaction
 FORMAT = "milepost-held-1"
 
 
-def collect_held(tx: Transaction, keys: Keys, subscriber_id: int, language: str | None = None) -> Held | None:
+def get_held(tx: Transaction, keys: Keys, subscriber_id: int, language: str | None = None) -> Held | None:
     """Everything, with the evidence decrypted; None if there is no such subscriber. Changes nothing.
 
     Lists and topics are named in `language`, by default the subscriber's.
@@ -49,7 +49,7 @@ def collect_held(tx: Transaction, keys: Keys, subscriber_id: int, language: str 
     )
 
 
-def write_json(found: Held, publisher: Publisher, processors: Iterable[Any], now: datetime) -> bytes:
+def render_json(found: Held, publisher: Publisher, processors: Iterable[Any], now: datetime) -> bytes:
     """One document: who holds the data, who else processes it, and everything that is held."""
     document = {
         "format": FORMAT,
@@ -65,7 +65,7 @@ def write_json(found: Held, publisher: Publisher, processors: Iterable[Any], now
     return json.dumps(document, default=_plain, ensure_ascii=False, indent=2).encode() + b"\n"
 
 
-def write_csv(found: Held, processors: Iterable[Any]) -> bytes:
+def render_csv(found: Held, processors: Iterable[Any]) -> bytes:
     """A ZIP with one CSV file for each part, in UTF-8 with a mark, so that spreadsheets read it; times are UTC.
 
     What has parts of its own stands as JSON in its cell. An empty part is a file with a head only.

@@ -5,8 +5,7 @@ from datetime import datetime
 
 from service.domain.letters import LetterArticle
 from service.domain.words import DeliveryStatus, Language, MailKind
-from service.store import letters
-from service.store.schema import Delivery
+from service.store import deliveries, letters
 from service.store.transaction import Transaction
 
 READABLE = (DeliveryStatus.ACCEPTED, DeliveryStatus.UNCERTAIN)
@@ -26,7 +25,7 @@ class PastMail:
 
 def get_past_mail(tx: Transaction, subscriber_id: int, delivery_id: int) -> PastMail | None:
     """None for what was not mailed to this reader, or is no digest and no campaign. Changes nothing."""
-    delivery = tx.session.get(Delivery, delivery_id)
+    delivery = deliveries.find_delivery(tx, delivery_id)
     if delivery is None or delivery.subscriber_id != subscriber_id or delivery.status not in READABLE:
         return None
     if delivery.kind not in (MailKind.DIGEST, MailKind.CAMPAIGN):

@@ -11,8 +11,8 @@ from service.store import inventory, privacy_requests
 from service.store.append_only import AppendOnlyFile
 from service.store.inventory import Sealed
 from service.store.transaction import Transaction
-from service.usecases import erasure_log
-from service.usecases.retaining import RuleState, get_retention, get_silent
+from service.usecases.steps import erasure_log
+from service.usecases.steps.retention_state import RuleState, get_retention, get_silent
 
 RECENT = timedelta(days=30)
 

@@ -5,12 +5,9 @@ backup holds the dates by which the same rule ends the same persons again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
-from service.domain.contexts import REVIEW_MONTHS, VALID_MONTHS
 from service.domain.ledger import LedgerKeys
 from service.domain.retention import Rule
 from service.domain.words import Channel, ConsentState, SubscriptionState
@@ -21,57 +18,6 @@ from service.store.transaction import Transaction, TransactionFactory
 log = structlog.get_logger(__name__)
 
 ACTOR = "retention"
-
-
-@dataclass(frozen=True, slots=True)
-class RuleState:
-    """A rule, what it would act on now, and what it did last."""
-
-    id: str
-    what: str
-    keep: str
-    then: str
-    reason: str
-    before: datetime
-    """What began before this is due."""
-    due: int
-    last_run_at: datetime | None
-    last_affected: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """Readers of whom nothing was heard for so many months. Nothing is done to them by itself (D-12)."""
-
-    review: Sequence[int]
-    ended: Sequence[int]
-
-
-def get_retention(tx: Transaction, rules: Sequence[Rule]) -> list[RuleState]:
-    """The dry run: counts only, changes nothing."""
-    runs = retention.get_runs(tx)
-    states = []
-    for rule in rules:
-        run = runs.get(rule.id)
-        before = rule.cutoff(tx.now)
-        states.append(
-            RuleState(
-                id=rule.id,
-                what=rule.what,
-                keep=rule.says(),
-                then=rule.then,
-                reason=rule.reason,
-                before=before,
-                due=retention.count_due(tx, rule.id, before),
-                last_run_at=run.ran_at if run else None,
-                last_affected=run.affected if run else None,
-            )
-        )
-    return states
-
-
-def get_silent(tx: Transaction) -> Silent:
-    return Silent(retention.list_silent(tx, REVIEW_MONTHS), retention.list_silent(tx, VALID_MONTHS))
 
 
 def retain(

@@ -22,7 +22,9 @@ def rotate_address_key(tx: Transaction, keys: Keys, *, actor: str, reason: str) 
             "MILEPOST_ADDRESS_KEYS first (`milepost secrets` makes one).",
         )
     if before > keys.address_version:
-        raise ServiceError(Kind.CONFLICT, "address_keys_missing", missing_keys(before, keys.address_version))
+        raise ServiceError(
+            Kind.CONFLICT, "address_keys_missing", address_keys.missing_keys(before, keys.address_version)
+        )
     alive = worker_processes.count_alive(tx, tx.now - PRESUMED_DEAD)
     if alive:
         raise ServiceError(
@@ -34,11 +36,3 @@ def rotate_address_key(tx: Transaction, keys: Keys, *, actor: str, reason: str) 
     wrapped = address_keys.wrap(tx, lambda old: keys.rewrap(old, before), keys.address_version)
     audit.note(tx, actor=actor, act="address_key_rotated", reason=reason, version=keys.address_version)
     return wrapped
-
-
-def missing_keys(stored: int, given: int) -> str:
-    """What to say when the database has gone through more keys than the settings name."""
-    return (
-        f"The fingerprints of addresses have gone through {stored} keys, the settings name {given}; nothing was "
-        "started or changed. Put back what stood in MILEPOST_ADDRESS_KEYS: without it no suppression matches."
-    )

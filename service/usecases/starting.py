@@ -9,8 +9,8 @@ from service.errors import ConfigurationError
 from service.store import address_keys, standing
 from service.store.append_only import AppendOnlyFile
 from service.store.transaction import Transaction
-from service.usecases import erasure_log, rotating
-from service.usecases.erasure_log import Standing
+from service.usecases.steps import erasure_log
+from service.usecases.steps.erasure_log import Standing
 
 
 def check_may_serve(
@@ -40,7 +40,7 @@ def list_obstacles(
         )
     stored = address_keys.get_version(tx)
     if stored > keys.address_version:
-        found.append(rotating.missing_keys(stored, keys.address_version))
+        found.append(address_keys.missing_keys(stored, keys.address_version))
     elif stored < keys.address_version:
         found.append(
             f"MILEPOST_ADDRESS_KEYS names keys that the stored fingerprints have not gone through yet ({stored} of "

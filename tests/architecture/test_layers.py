@@ -32,7 +32,12 @@ def imports_the_workers(source: Source) -> Iterator[int]:
 
 def calls_another_use_case(source: Source) -> Iterator[int]:
     if source.path.startswith("service/usecases/"):
-        yield from (line for line, module, _ in source.imports() if module.startswith("service.usecases"))
+        yield from (
+            line
+            for line, module, name in source.imports()
+            if f"{module}.{name}".startswith("service.usecases")
+            and not f"{module}.{name}".startswith("service.usecases.steps.")
+        )
 
 
 def writes_sql(source: Source) -> Iterator[int]:

@@ -59,7 +59,8 @@ from service.usecases.erasing import (
     request_erasure,
     wake,
 )
-from service.usecases.erasure_log import Standing, compare, forget_again
+from service.usecases.forgetting_again import forget_again
+from service.usecases.steps.erasure_log import Standing, compare
 from tests.builders import a_campaign, delivery_of
 from tests.conftest import FrozenClock, HintList
 from tests.traces import find_traces

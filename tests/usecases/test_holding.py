@@ -31,7 +31,7 @@ def reader(tx: Transaction) -> int:
 
 
 def collect(tx: Transaction, reader: int) -> Held:
-    found = holding.collect_held(tx, KEYS, reader)
+    found = holding.get_held(tx, KEYS, reader)
     assert found is not None
     return found
 
@@ -88,14 +88,14 @@ def test_a_sign_up_that_was_kept_back_is_the_addresss(tx: Transaction, reader: i
 
 
 def test_nobody_is_nothing(tx: Transaction) -> None:
-    assert holding.collect_held(tx, KEYS, 987_654) is None
+    assert holding.get_held(tx, KEYS, 987_654) is None
 
 
 @pytest.mark.requirement("D-13")
 def test_the_json_is_the_whole(tx: Transaction, reader: int) -> None:
     """D-13: round trip."""
     found = collect(tx, reader)
-    document = json.loads(holding.write_json(found, PUBLISHER, [Relay()], tx.now))
+    document = json.loads(holding.render_json(found, PUBLISHER, [Relay()], tx.now))
     assert document["controller"]["name"] == PUBLISHER.name
     assert document["processors"] == [{"name": "Post Office", "region": "EU"}]
     plain = json.loads(json.dumps(asdict(found), default=holding._plain))
@@ -106,7 +106,7 @@ def test_the_json_is_the_whole(tx: Transaction, reader: int) -> None:
 def test_the_csv_files_have_every_row(tx: Transaction, reader: int) -> None:
     """D-13: round trip."""
     found = collect(tx, reader)
-    archive = zipfile.ZipFile(io.BytesIO(holding.write_csv(found, [Relay()])))
+    archive = zipfile.ZipFile(io.BytesIO(holding.render_csv(found, [Relay()])))
     tables = {
         name.removesuffix(".csv"): list(csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"))))
         for name in archive.namelist()
@@ -140,7 +140,7 @@ def test_every_table_about_a_person_is_read(tx: Transaction) -> None:
 
 @pytest.mark.parametrize("language", Language)
 def test_lists_are_named_in_the_readers_language(tx: Transaction, reader: int, language: Language) -> None:
-    found = holding.collect_held(tx, KEYS, reader, language)
+    found = holding.get_held(tx, KEYS, reader, language)
     assert found is not None
     named = tx.session.scalar(text("SELECT names ->> :language FROM lists WHERE slug = 'hub'"), {"language": language})
     assert {s.list_name for s in found.subscriptions} == {named}

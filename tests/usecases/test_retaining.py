@@ -26,7 +26,8 @@ from service.store.schema import Article, Attempt, Delivery, Erasure, Import, Im
 from service.texts import templates_dir
 from service.usecases import subscribing, unsubscribing
 from service.usecases.dispatching import send_due
-from service.usecases.retaining import get_retention, get_silent, retain
+from service.usecases.retaining import retain
+from service.usecases.steps.retention_state import get_retention, get_silent
 from tests.builders import a_campaign
 from tests.conftest import FrozenClock
 from tests.traces import find_traces

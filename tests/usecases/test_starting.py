@@ -16,7 +16,7 @@ from service.store.append_only import AppendOnlyFile
 from service.store.schema import ConsentEvent, Signup, Subscriber, Suppression
 from service.usecases import sealing
 from service.usecases.erasing import erase, request_erasure
-from service.usecases.erasure_log import forget_again
+from service.usecases.forgetting_again import forget_again
 from service.usecases.rotating import rotate_address_key
 from service.usecases.starting import check_may_serve
 from tests.conftest import FrozenClock

@@ -12,7 +12,7 @@ from service.store import consent, letters, lists, subscribers
 from service.store.consent import NewEvent
 from service.store.schema import ConsentEvent, Delivery, Subscription
 from service.usecases import unsubscribing
-from service.usecases.unsubscribing import NobodyLeft, UndoExpired, Undone, UnsubscribeAsked, Unsubscribed, WasTest
+from service.usecases.unsubscribing import NobodyLeft, UndoExpired, Undone, Unsubscribed, WasTest
 from tests.usecases.builders import KEYS, PUBLISHER, a_reader, personal, unsubscribe_token
 
 CLICK = Evidence("198.51.100.9", "Mail client", None)

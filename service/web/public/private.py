@@ -70,7 +70,7 @@ def download_json(request: Request, token: str) -> Response:
     except _ClosedError as closed:
         return closed.answer
     container = get_container(request)
-    body = holding.write_json(held, container.publisher, container.processors, container.clock.now())
+    body = holding.render_json(held, container.publisher, container.processors, container.clock.now())
     return _download(body, "application/json", "data.json")
 
 
@@ -81,7 +81,7 @@ def download_csv(request: Request, token: str) -> Response:
             held = _held(request, tx, reader)
     except _ClosedError as closed:
         return closed.answer
-    return _download(holding.write_csv(held, get_container(request).processors), "application/zip", "data.zip")
+    return _download(holding.render_csv(held, get_container(request).processors), "application/zip", "data.zip")
 
 
 @router.api_route("/p/{token}/mail/{delivery_id}", methods=["GET", "HEAD"])
@@ -146,7 +146,7 @@ def _page(
     container = get_container(request)
     with _opened(request, token) as (tx, reader):
         language = _language(request, reader.language)
-        held = holding.collect_held(tx, container.keys, reader.subscriber_id, language)
+        held = holding.get_held(tx, container.keys, reader.subscriber_id, language)
     assert held is not None
     receipts = {
         event.event_id: container.keys.seal(Token(TokenKind.RECEIPT, event.event_id))
@@ -189,7 +189,7 @@ def _check_domain(request: Request, address: Address) -> None:
 
 
 def _held(request: Request, tx: Transaction, reader: Private) -> Held:
-    held = holding.collect_held(tx, get_container(request).keys, reader.subscriber_id)
+    held = holding.get_held(tx, get_container(request).keys, reader.subscriber_id)
     assert held is not None
     return held
 

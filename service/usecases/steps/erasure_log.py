@@ -12,12 +12,11 @@ from service.domain.erasures import BrokenLogError, Erased, Line
 from service.domain.ledger import LedgerKeys
 from service.domain.words import PrivacyRequestKind
 from service.errors import Kind, ServiceError
-from service.store import erasures, numbers, privacy_requests
+from service.store import erasures, privacy_requests
 from service.store.append_only import Appender, AppendOnlyFile
-from service.store.claims import keep_for_certain
 from service.store.erasures import Person
-from service.store.transaction import Transaction, TransactionFactory
-from service.usecases.silencing import silence, suppress
+from service.store.transaction import Transaction
+from service.usecases.steps.silencing import silence, suppress
 
 BY_THE_LOG = "erasure log"
 """Who ends the consents of a reader whom a backup brought back."""
@@ -93,46 +92,21 @@ def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> Non
     before = newest.line_sha256 if newest else log_lines.FIRST
     if held.last is None:
         if newest is not None:
-            raise _refusal(Standing.LOG_MISSING)
+            raise refusal(Standing.LOG_MISSING)
         return
     try:
         last, prev = log_lines.read_line(ledger, held.last, known)
     except BrokenLogError:
-        raise _refusal(Standing.LOG_BROKEN) from None
+        raise refusal(Standing.LOG_BROKEN) from None
     number = last.erased.number
     if number == known and last.sha256 == before:
         return
     if number != known + 1 or prev != before:
-        raise _refusal(Standing.LOG_OLDER if number <= known else Standing.DATABASE_OLDER)
-    _carry_out(tx, ledger, last)
+        raise refusal(Standing.LOG_OLDER if number <= known else Standing.DATABASE_OLDER)
+    carry_out(tx, ledger, last)
 
 
-def forget_again(transaction: TransactionFactory, ledger: LedgerKeys, file: AppendOnlyFile) -> int:
-    """After a backup was put back: erase everybody whom the log names and the backup brought back.
-
-    Returns how many lines had something to do; repeating it changes nothing. Opens its own transactions. Raises
-    ServiceError (CONFLICT) when the log is not ours or lacks what the database has.
-    """
-    with file.locked():
-        with transaction() as tx:
-            found = compare(tx, ledger, file)
-            if found.standing in (Standing.LOG_MISSING, Standing.LOG_BROKEN, Standing.LOG_OLDER):
-                raise _refusal(found.standing)
-            lines = list(log_lines.read_log(ledger, file.lines()))
-            ids = [x for line in lines if (x := line.erased.subscriber_id) is not None]
-            back = erasures.list_returned(tx, ids)
-        due = [line for line in lines if line.erased.number > found.erasures or line.erased.subscriber_id in back]
-        if due:
-            with transaction() as tx:
-                numbers.leap(tx)
-        for line in due:
-            with transaction() as tx:
-                keep_for_certain(tx)
-                _carry_out(tx, ledger, line)
-    return len(due)
-
-
-def _refusal(standing: Standing) -> ServiceError:
+def refusal(standing: Standing) -> ServiceError:
     return ServiceError(
         Kind.CONFLICT, f"erasure_{standing}", f"{WHAT_TO_DO[standing]} Nobody was erased (docs/privacy.md)."
     )
@@ -143,7 +117,7 @@ def _is_open(tx: Transaction, erased: Erased) -> bool:
     return any(request.subscriber_id == erased.subscriber_id for request in asked)
 
 
-def _carry_out(tx: Transaction, ledger: LedgerKeys, line: Line) -> None:
+def carry_out(tx: Transaction, ledger: LedgerKeys, line: Line) -> None:
     """Do what a line says, with whatever of it is in the database, and note the line there."""
     erased = line.erased
     for hmac in erasures.list_fingerprints(tx, erased):
