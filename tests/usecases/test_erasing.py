@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
+from service.content.tables import Table
 from service.domain.addresses import parse_address
 from service.domain.erasures import read_log
+from service.domain.import_plans import Plan
+from service.domain.import_rows import Field
 from service.domain.ledger import encrypt
 from service.domain.words import (
     CampaignStatus,
     Channel,
     ConsentState,
     DeliveryStatus,
+    ImportReason,
     ImportStatus,
     ImportVerdict,
     Lane,
@@ -60,6 +64,7 @@ from service.usecases.erasing import (
     wake,
 )
 from service.usecases.forgetting_again import forget_again
+from service.usecases.importing import check_import
 from service.usecases.steps.erasure_log import Standing, compare
 from tests.builders import a_campaign, delivery_of
 from tests.conftest import FrozenClock, HintList
@@ -408,6 +413,21 @@ def test_signing_up_again_by_the_person_ends_the_order_and_nothing_else_does(tra
         new = subscribers.find_by_dedupe_key(tx, parse_address(ADDRESS).dedupe_key)
     assert new is not None
     assert new.id != reader
+
+
+@pytest.mark.requirement("D-15")
+def test_a_file_that_names_the_person_again_brings_nobody_back(transaction, tmp_path, file):
+    """Whatever evidence it claims to have (E-11)."""
+    rows = tmp_path / "old.csv"
+    rows.write_text(f"mail,status\n{ADDRESS.upper()},subscribed\nkari@fjell.no,subscribed\n")
+    plan = Plan("hub", {Field.ADDRESS: "mail", Field.STATUS: "status"}, {}, purposes=(Purpose.DIGEST,))
+    with transaction() as tx:
+        reader = a_reader(tx, ADDRESS)
+    erase(transaction, KEYS, file, reader, asked_by="subscriber")
+    with transaction() as tx, Table(rows) as table:
+        said = check_import(tx, KEYS, plan, table)
+    assert said.lines == 2
+    assert said.counts[ImportVerdict.SUPPRESSED] == {ImportReason.ERASED: 1}
 
 
 def test_an_address_that_is_no_subscribers_is_forgotten_too(transaction, connection, file):
