@@ -122,7 +122,7 @@ class _Consent:
     def _6(self) -> dict[str, Any] | str:
         statement = self._statement()
         if statement is None:
-            return NOT_RECORDED + ": the event names no statement"
+            return self._imported_words() or NOT_RECORDED + ": the event names no statement"
         form_sent = (self.request or {}).get("personal") or {}
         return {
             "text": statement["body"],
@@ -130,6 +130,16 @@ class _Consent:
             "language": statement["language"],
             "box_before": form_sent.get("form_sent", {}).get("state_before", "unticked, as the form's snapshot shows"),
         }
+
+    def _imported_words(self) -> dict[str, Any] | None:
+        """As the other system's file has them: not words that were published here."""
+        imported = self._imported()
+        words = imported.get("read", {}).get("statement_text")
+        return {"text": words, "origin": f"import from {imported['source_system']}"} if words else None
+
+    def _imported(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = (self.decisive["personal"] or {}).get("import", {})
+        return found
 
     def _7(self) -> dict[str, Any] | str:
         sha = self.decisive["record"]["notice"]
@@ -258,7 +268,9 @@ class _Consent:
 
     def _language(self) -> str:
         statement = self._statement()
-        return str(statement["language"]) if statement else NOT_RECORDED
+        if statement:
+            return str(statement["language"])
+        return str(self._imported().get("read", {}).get("language", NOT_RECORDED))
 
     def _said(self, event: Event, name: str) -> str:
         """What an event says about the person, or why it says nothing."""

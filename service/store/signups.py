@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select, update
 
@@ -44,6 +45,17 @@ def add_signup(
         state=SignupState.RECEIVED,
         created_at=tx.now,
     )
+    tx.session.add(signup)
+    tx.session.flush()
+    return signup.id
+
+
+def add_asked(tx: Transaction, **values: Any) -> int:
+    """A sign-up that an operator made for an imported address, decided already. Returns its id.
+
+    It came by no form, so it has no fingerprint of its domain: a slice of an import is no surge of sign-ups (E-05).
+    """
+    signup = Signup(state=SignupState.ASKED, mailed=True, created_at=tx.now, decided_at=tx.now, **values)
     tx.session.add(signup)
     tx.session.flush()
     return signup.id

@@ -15,6 +15,8 @@ LOCK = 0x4845_4C44
 """Of pg_advisory_xact_lock: two sweeps at once would let twice as many go. "HELD"."""
 
 MOST_AT_ONCE = 1000
+_BY_FORM = Signup.domain_hmac.is_not(None)
+"""Not what operators ask imported addresses: that is no surge, and holds no sign-up back."""
 
 
 def count_arrived(tx: Transaction, domain_hmac: bytes, *, at: datetime, up_to: int | None = None) -> int:
@@ -65,7 +67,7 @@ def is_one_too_many(tx: Transaction, signup: Signup, ceilings: Ceilings) -> bool
 def is_form_full(tx: Transaction, form_id: int, ceiling: int, *, at: datetime, up_to: int) -> bool:
     """Whether more than `ceiling` sign-ups came by the form in the hour before `at`. Counts no further than that."""
     arrived = select(Signup.id).where(
-        Signup.form_id == form_id, Signup.created_at > at - HOUR, Signup.created_at <= at, Signup.id <= up_to
+        Signup.form_id == form_id, Signup.created_at > at - HOUR, Signup.created_at <= at, Signup.id <= up_to, _BY_FORM
     )
     counted = select(func.count()).select_from(arrived.limit(ceiling + 1).subquery())
     return (tx.session.scalar(counted) or 0) > ceiling
@@ -94,7 +96,7 @@ def list_full_forms(tx: Transaction, ceiling: int) -> frozenset[int]:
     held = select(Signup.form_id).where(Signup.state == SignupState.HELD)
     full = (
         select(Signup.form_id)
-        .where(Signup.created_at > tx.now - HOUR, Signup.form_id.in_(held))
+        .where(Signup.created_at > tx.now - HOUR, Signup.form_id.in_(held), _BY_FORM)
         .group_by(Signup.form_id)
         .having(func.count() > ceiling)
     )
@@ -132,7 +134,7 @@ def count_passed(tx: Transaction, waiting: Sequence[Waiting]) -> tuple[dict[byte
     passed = or_(and_(Signup.mailed, Signup.decided_at > lately), Signup.released_at > lately)
 
     def count(column: Any, among: Collection[Any]) -> dict[Any, int]:
-        found = select(column, func.count()).where(column.in_(among), passed, _recent(tx)).group_by(column)
+        found = select(column, func.count()).where(column.in_(among), passed, _recent(tx), _BY_FORM).group_by(column)
         return {row[0]: row[1] for row in tx.session.execute(found)}
 
     return count(Signup.domain_hmac, {w.domain for w in waiting}), count(Signup.form_id, {w.form_id for w in waiting})

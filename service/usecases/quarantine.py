@@ -1,0 +1,176 @@
+"""The quarantine of an import: which of its rows may leave it now, and what is noted when they have (E-11).
+
+What is known here is looked at again for each row at that moment, with everybody kept out who decides about the same
+mailboxes: whoever has opted out, signed up or been erased since the file was read is not touched.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.domain.addresses import Address, parse_address
+from service.domain.import_evidence import describe_file, describe_row, row_place
+from service.domain.import_rows import RowRead
+from service.domain.imports import DAY, STRANGER, Known, check_slice, decide_row
+from service.domain.ledger import decrypt
+from service.domain.tokens import Keys
+from service.domain.words import ImportReason, ImportStatus, ImportVerdict, Language, Purpose
+from service.errors import Kind, ServiceError
+from service.store import audit, imports, signups, subscribers
+from service.store.schema import Import, ImportRow
+from service.store.subscribers import NewSubscriber
+from service.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An operator's word to let rows out."""
+
+    number: int
+    """How many at most."""
+    operator: str
+    reason: str
+    no_daily_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What became of the rows that were looked at."""
+
+    done: int
+    """Let in, or asked."""
+    settled: dict[str, int]
+    """Reason → rows that are out of the question since the file was read."""
+    later: int
+    """Left where they are for now: their mailbox has had its share of mails (E-05), or somebody is just at them."""
+    left: int
+    """Still waiting for the same."""
+
+
+@dataclass
+class Candidate:
+    row: ImportRow
+    address: Address
+    read: dict[str, Any]
+    cells: dict[str, str]
+    known: Known
+    subscriber_id: int | None = None
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        return tuple(Purpose(purpose) for purpose in self.read["purposes"])
+
+    def time(self, name: str) -> datetime | None:
+        return datetime.fromisoformat(self.read[name]) if self.read[name] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The next rows of one verdict, looked at again."""
+
+    found: Import
+    verdict: ImportVerdict
+    order: Order
+    looked_at: int
+    candidates: list[Candidate]
+    settled: Counter[str]
+    """Reason → rows that are out of the question by now."""
+    file: dict[str, Any]
+    """What evidence says about the file."""
+
+
+def take(tx: Transaction, keys: Keys, import_id: int, verdict: ImportVerdict, order: Order) -> Taken:
+    """The next rows; those that may no longer be let in are settled. One at a time may take from an import.
+
+    Raises ServiceError (NOT_FOUND; CONFLICT for an import that was undone; TOO_MANY beyond a day's warm-up).
+    """
+    found = imports.lock_import(tx, import_id)
+    if found.status is ImportStatus.UNDONE or found.wrapped is None:
+        raise ServiceError(
+            Kind.CONFLICT,
+            "import_undone",
+            f"Import {import_id} was undone and its rows are gone; nobody was let in. Run the import again.",
+        )
+    lately = imports.count_admitted_since(tx, import_id, verdict, tx.now - DAY)
+    check_slice(order.number, lately, no_daily_limit=order.no_daily_limit)
+    key = keys.ledger.unwrap_import(import_id, found.wrapped)
+    rows = imports.take_waiting(tx, import_id, verdict, order.number)
+    opened = [_open(key, import_id, row) for row in rows]
+    # As whoever decides about sign-ups does: nobody else decides about these mailboxes until this is over.
+    signups.lock_abuse_keys(tx, (keys.address_hmac(each.address.abuse_key) for each in opened))
+    known = imports.read_known(tx, (row.address_hmac for row in rows if row.address_hmac), found.list_id)
+    candidates, settled = [], []
+    for each in opened:
+        each.known = known.get(each.row.address_hmac or b"", STRANGER)
+        now, why = decide_row(RowRead(verdict, ImportReason(each.row.reason), each.address), each.known)
+        if now is verdict:
+            candidates.append(each)
+        else:
+            settled.append((each.row.line, now, why))
+    imports.settle_rows(tx, import_id, settled)
+    why_not = Counter(why.value for _, _, why in settled)
+    return Taken(found, verdict, order, len(rows), candidates, why_not, _describe(found))
+
+
+def _open(key: bytes, import_id: int, row: ImportRow) -> Candidate:
+    assert row.sealed is not None
+    said = json.loads(decrypt(key, row.sealed, row_place(import_id, row.line)))
+    return Candidate(row, parse_address(said["read"]["address"], reserved=True), said["read"], said["row"], STRANGER)
+
+
+def add_subscribers(tx: Transaction, keys: Keys, candidates: Sequence[Candidate]) -> None:
+    """Who became a reader in just this moment keeps no subscriber_id here, and is looked at again next time."""
+    added = subscribers.add_new(
+        tx,
+        [
+            NewSubscriber(
+                address=each.address.address,
+                dedupe_key=each.address.dedupe_key,
+                address_hmac=keys.address_hmac(each.address.dedupe_key),
+                language=Language(each.read["language"]),
+                first_name=each.read["first_name"] if each.row.verdict is ImportVerdict.MAILABLE else None,
+            )
+            for each in candidates
+            if each.known.subscriber_id is None
+        ],
+    )
+    for each in candidates:
+        each.subscriber_id = each.known.subscriber_id or added.get(each.address.dedupe_key)
+
+
+def evidence_of(taken: Taken, each: Candidate) -> dict[str, Any]:
+    """For the events that a row makes (D1 #18)."""
+    return describe_row(taken.file, each.row.line, each.cells, each.read)
+
+
+def _describe(found: Import) -> dict[str, Any]:
+    return describe_file(
+        import_id=found.id,
+        source_system=found.source_system,
+        operator=found.operator,
+        imported_at=found.created_at,
+        file_sha256=found.file_sha256,
+        attestation=found.attestation,
+    )
+
+
+def finish(tx: Transaction, taken: Taken, act: str, done: int) -> Slice:
+    """Note what was done, and say what is left."""
+    tx.session.flush()
+    found, order = taken.found, taken.order
+    found.status = ImportStatus.ADMITTING if imports.is_waiting(tx, found.id) else ImportStatus.DONE
+    audit.note(
+        tx,
+        actor=order.operator,
+        act=act,
+        reason=order.reason,
+        import_id=found.id,
+        rows=done,
+        settled=dict(taken.settled),
+        no_daily_limit=order.no_daily_limit,
+    )
+    left = sum(count.waiting for count in imports.count_rows(tx, found.id) if count.verdict is taken.verdict)
+    return Slice(done, dict(taken.settled), taken.looked_at - done - taken.settled.total(), left)
