@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from service.domain.checkpoint_lines import Known
 from service.domain.faults import Fault, FaultKind, Findings
@@ -176,5 +177,7 @@ class ChainCheck:
 
     def _fault(self, kind: FaultKind, row: Row) -> None:
         self._findings.add(
-            Fault(kind, subject=row["subscriber_id"], seq=row["seq"], event_id=row["id"], record_id=row["record_id"])
+            Fault(
+                kind, subject=row["subscriber_id"], seq=row["seq"], event_id=row["id"], record_id=UUID(row["record_id"])
+            )
         )

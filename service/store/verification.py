@@ -35,7 +35,8 @@ EVENT_COLUMNS = (
 
 def stream_events(tx: Transaction) -> Iterator[dict[str, Any]]:
     """Every event, chain by chain, as EVENT_COLUMNS."""
-    query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM consent_events ORDER BY subscriber_id, seq"  # noqa: S608 - our own names
+    columns = ", ".join(EVENT_COLUMNS).replace("record_id", "record_id::text")  # as it is spelled in a record
+    query = f"SELECT {columns} FROM consent_events ORDER BY subscriber_id, seq"  # noqa: S608 - our own names
     return (dict(zip(EVENT_COLUMNS, row, strict=True)) for row in _stream(tx, query))
 
 
@@ -133,6 +134,6 @@ def _stream(tx: Transaction, sql: str) -> Iterator[Any]:
     driver = tx.session.connection().connection.driver_connection
     assert driver is not None
     with driver.cursor(next(_names)) as cursor:
-        cursor.itersize = AT_ONCE
         cursor.execute(sql, binary=True)
-        yield from cursor
+        while rows := cursor.fetchmany(AT_ONCE):
+            yield from rows
