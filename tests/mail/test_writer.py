@@ -64,8 +64,9 @@ def test_one_of_each_header_and_none_that_tells_too_much(kind: MailKind, languag
     assert set(names.values()) == {1}
     assert set(names) >= REQUIRED
     assert set(names) <= REQUIRED | LIST_FIELDS | OTHERS
-    assert "1234" not in head(message), "no subscriber id in clear"
-    assert "ada" not in head(message).replace("To: ada@example.org", "").lower(), "no address, no name"
+    told = re.sub(r'boundary="[^"]+"', "", head(message))  # chance: any three letters from a to f come up in it
+    assert "1234" not in told, "no subscriber id in clear"
+    assert "ada" not in told.replace("To: ada@example.org", "").lower(), "no address, no name"
 
 
 @EVERY
