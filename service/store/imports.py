@@ -31,11 +31,9 @@ def add_import(tx: Transaction, **values: Any) -> int:
     return row.id
 
 
-def lock_import(tx: Transaction, import_id: int) -> Import:
-    """One act on an import at a time. Raises ServiceError (NOT_FOUND)."""
-    found = tx.session.scalar(
-        select(Import).where(Import.id == import_id).with_for_update().execution_options(populate_existing=True)
-    )
+def get_import(tx: Transaction, import_id: int, *, lock: bool = False) -> Import:
+    """Raises ServiceError (NOT_FOUND). With `lock`, one act on an import at a time."""
+    found = tx.session.get(Import, import_id, populate_existing=True, with_for_update=lock or None)
     if found is None:
         raise ServiceError(
             Kind.NOT_FOUND,

@@ -104,7 +104,7 @@ def run_import(
     _check_statuses(tally)
     doubles = [(line, ImportVerdict.UNCHANGED, ImportReason.DUPLICATE) for line in tally.duplicates]
     imports.settle_rows(tx, import_id, doubles)
-    found = imports.lock_import(tx, import_id)
+    found = imports.get_import(tx, import_id, lock=True)
     found.file_sha256, found.wrapped, found.counts = table.sha256, wrapped, tally.reasons()
     orders = {fingerprint: order for fingerprint, (order, _) in tally.orders.items()}
     suppressed = imports.add_orders(tx, orders, order_source(import_id))

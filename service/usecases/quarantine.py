@@ -87,7 +87,7 @@ def take(tx: Transaction, keys: Keys, import_id: int, verdict: ImportVerdict, or
 
     Raises ServiceError (NOT_FOUND; CONFLICT for an import that was undone; TOO_MANY beyond a day's warm-up).
     """
-    found = imports.lock_import(tx, import_id)
+    found = imports.get_import(tx, import_id, lock=True)
     if found.status is ImportStatus.UNDONE or found.wrapped is None:
         raise ServiceError(
             Kind.CONFLICT,

@@ -38,7 +38,7 @@ def undo_import(
 
     Raises ServiceError (NOT_FOUND; CONFLICT if it was undone already).
     """
-    found = imports.lock_import(tx, import_id)
+    found = imports.get_import(tx, import_id, lock=True)
     if found.status is ImportStatus.UNDONE:
         raise ServiceError(Kind.CONFLICT, "import_undone", f"Import {import_id} was undone before; nothing was done.")
     key = keys.ledger.unwrap_import(import_id, found.wrapped) if found.wrapped else None
