@@ -60,27 +60,28 @@ def append(tx: Transaction, ledger: LedgerKeys, event: NewEvent) -> int:
     """
     tx.session.flush()
     connection = tx.session.connection()
-    subscriber = connection.exec_driver_sql(_LOCK, {"subscriber": event.subscriber_id}).one_or_none()
-    if subscriber is None:
+    found = connection.exec_driver_sql(
+        _BEFORE,
+        {
+            "subscriber": event.subscriber_id,
+            "list": event.list_id,
+            "purpose": event.purpose.value,
+            "statement": event.statement_id,
+            "notice": event.notice_id,
+            "form": event.form_id,
+        },
+    ).one_or_none()
+    if found is None:
         raise LookupError("an event needs a subscriber")
-    names = {
-        "subscriber": event.subscriber_id,
-        "list": event.list_id,
-        "purpose": event.purpose.value,
-        "statement": event.statement_id,
-        "notice": event.notice_id,
-        "form": event.form_id,
-    }
-    found = connection.exec_driver_sql(_BEFORE, names).one()
     if found.wrapped is None:
         key, wrapped = ledger.new_subject_key(event.subscriber_id)
     else:
         key, wrapped = ledger.unwrap(event.subscriber_id, found.wrapped), None
     chain = _Chain(
         key,
-        subscriber.address,
-        subscriber.address_hmac,
-        subscriber.address_version,
+        found.address,
+        found.address_hmac,
+        found.address_version,
         found.seq or 0,
         found.hash or BEGINNING,
     )
@@ -96,22 +97,9 @@ def append(tx: Transaction, ledger: LedgerKeys, event: NewEvent) -> int:
     return int(connection.exec_driver_sql(_APPEND, row | follows).scalar_one())
 
 
-_LOCK = """
-SELECT address, address_hmac, address_version FROM subscribers WHERE id = %(subscriber)s FOR NO KEY UPDATE
-"""
-
-# One round trip for everything that the next link of the chain has to know; only once nobody else can append to it.
+# One round trip for everything that the next link of the chain has to know, once nobody else can append to it.
 _BEFORE = """
-SELECT k.wrapped, h.seq, h.hash, b.state AS before, b.given_at, c.id AS context_id, c.sha256 AS context,
-       (SELECT sha256 FROM statements WHERE id = %(statement)s) AS statement,
-       (SELECT sha256 FROM notices WHERE id = %(notice)s) AS notice,
-       (SELECT sha256 FROM forms WHERE id = %(form)s) AS form
-FROM (SELECT 1) one
-LEFT JOIN subject_keys k ON k.subscriber_id = %(subscriber)s
-LEFT JOIN LATERAL (SELECT seq, hash FROM consent_events WHERE subscriber_id = %(subscriber)s
-                   ORDER BY seq DESC LIMIT 1) h ON true
-LEFT JOIN subscriptions b ON b.subscriber_id = %(subscriber)s AND b.list_id = %(list)s AND b.purpose = %(purpose)s
-LEFT JOIN LATERAL (SELECT id, sha256 FROM contexts ORDER BY id DESC LIMIT 1) c ON true
+SELECT * FROM lock_chain(%(subscriber)s, %(list)s, %(purpose)s, %(statement)s, %(notice)s, %(form)s)
 """
 
 # Column → its type, in the order of the table; `id` is the database's.

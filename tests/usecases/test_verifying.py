@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_what_nobody_touched_is_intact(ledger: Ledger) -> None:
 def test_an_empty_ledger_is_intact(fresh_database: tuple[str, str], postgres: Postgres, tmp_path: Path) -> None:
     with a_ledger(fresh_database, postgres.url(), tmp_path) as ledger:
         assert check(ledger) == Report(wordings=1)
+
+
+def test_events_of_one_reader_that_come_at_once_make_one_chain(ledger: Ledger) -> None:
+    """Whoever waited for the other sees what the other wrote."""
+    reader = ledger.readers[0]
+    with ThreadPoolExecutor(4) as several:
+        for made in [several.submit(ledger.append, reader) for _ in range(40)]:
+            assert made.result()
+    assert ledger.event(reader, 43).id
+    assert check(ledger).intact
 
 
 BYTE = "set_byte({0}, 0, get_byte({0}, 0) # 1)"

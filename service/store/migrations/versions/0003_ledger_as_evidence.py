@@ -298,6 +298,33 @@ def upgrade():
     op.drop_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', type_='check')
     op.create_check_constraint(op.f('ck_deliveries_one_recipient'), 'deliveries', "num_nonnulls(subscriber_id, test_address, erased_at) = 1")
     op.create_check_constraint(op.f('ck_subscribers_hour_of_a_day'), 'subscribers', "local_hour BETWEEN 0 AND 23")
+    # One round trip for what the next link of a chain has to know. Two statements, so that the second sees what somebody
+    # else committed while the first was waiting for them.
+    op.execute(
+        """
+        CREATE FUNCTION lock_chain(reader bigint, for_list bigint, for_purpose text, shown bigint, noticed bigint, filled bigint)
+        RETURNS TABLE (address text, address_hmac bytea, address_version smallint, wrapped bytea, seq integer, hash bytea,
+                       before text, given_at timestamptz, context_id bigint, context bytea,
+                       statement bytea, notice bytea, form bytea)
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM FROM subscribers s WHERE s.id = reader FOR NO KEY UPDATE;
+            RETURN QUERY
+            SELECT s.address, s.address_hmac, s.address_version, k.wrapped, h.seq, h.hash,
+                   b.state::text, b.given_at, c.id, c.sha256,
+                   (SELECT w.sha256 FROM statements w WHERE w.id = shown),
+                   (SELECT w.sha256 FROM notices w WHERE w.id = noticed),
+                   (SELECT w.sha256 FROM forms w WHERE w.id = filled)
+            FROM subscribers s
+            LEFT JOIN subject_keys k ON k.subscriber_id = s.id
+            LEFT JOIN LATERAL (SELECT e.seq, e.hash FROM consent_events e WHERE e.subscriber_id = s.id
+                               ORDER BY e.seq DESC LIMIT 1) h ON true
+            LEFT JOIN subscriptions b ON b.subscriber_id = s.id AND b.list_id = for_list AND b.purpose = for_purpose
+            LEFT JOIN LATERAL (SELECT x.id, x.sha256 FROM contexts x ORDER BY x.id DESC LIMIT 1) c ON true
+            WHERE s.id = reader;
+        END $$
+        """
+    )
     op.execute(f"GRANT SELECT, INSERT ON {', '.join(EVIDENCE)} TO milepost_app")
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(WORKED_ON)} TO milepost_app")
     # A relay's words may quote an address: they are emptied with their age, and when their reader is erased.
@@ -342,6 +369,7 @@ def downgrade():
                   "privacy_requests", "retention_runs", "address_key_versions", "erasures", "contexts", "checkpoints", "audit_entries"):
         op.drop_table(table)
     op.execute("DROP FUNCTION current_address_version()")
+    op.execute("DROP FUNCTION lock_chain(bigint, bigint, text, bigint, bigint, bigint)")
     for table, column, name, before, _ in VOCABULARIES:
         _set_vocabulary(table, column, name, before)
 
