@@ -28,7 +28,12 @@ ANSWERS = {
 }
 """What an operator must say in .env."""
 
-REHEARSAL = ANSWERS | {"MILEPOST_RELAY_PORT": "2525", "MILEPOST_RELAY_TLS": "opportunistic"}
+REGISTER = ROOT / "docker/processors.example.toml"
+REHEARSAL = ANSWERS | {
+    "MILEPOST_RELAY_PORT": "2525",
+    "MILEPOST_RELAY_TLS": "opportunistic",
+    "PROCESSORS_FILE": str(REGISTER),
+}
 
 
 def docker_compose(directory: Path, answers: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -58,6 +63,15 @@ def read_compose(directory: Path, answers: Mapping[str, str]) -> dict[str, Any]:
 
 def mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     """Volume → (where it is mounted, whether it can be written)."""
+    return {name: where for name, where in _mounted(service).items() if "/" not in name}
+
+
+def files(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """The same for files of the host."""
+    return {name: where for name, where in _mounted(service).items() if "/" in name}
+
+
+def _mounted(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     found = {}
     for volume in service.get("volumes", []):
         if isinstance(volume, str):
@@ -107,10 +121,19 @@ class Host:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
 
+    def register(self) -> Path:
+        """The example, where the catcher has the address that it has here."""
+        place = self.directory / "processors.toml"
+        example = REGISTER.read_text(encoding="utf-8")
+        place.write_text(example.replace('"catcher"', f'"{self.address}"'), encoding="utf-8")
+        return place
+
     def translated(self, service: str, text: str) -> str:
         """Mount points become directories; the service's own address and its neighbours' names become ours."""
         for name, (target, _) in mounts(self.services[service]).items():
             text = text.replace(target, str(self.volume(name)))
+        for target, _ in files(self.services[service]).values():
+            text = text.replace(target, str(self.register()))
         text = re.sub(r"\b(?:0\.0\.0\.0|127\.0\.0\.1)\b", self.address, text)
         return re.sub(r"(?<=-host )(?:postgres|redis)\b", self.address, text)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from service.domain.processors import check_relay, parse_register
 from service.settings import SECRETS, Settings
-from tests.docker.compose import ANSWERS, REHEARSAL, ROOT, docker_compose, mounts, read_compose
+from tests.docker.compose import ANSWERS, REGISTER, REHEARSAL, ROOT, docker_compose, files, mounts, read_compose
 
 pytestmark = pytest.mark.ops
 
@@ -51,7 +52,8 @@ def test_the_example_asks_for_exactly_what_is_required() -> None:
 def test_every_setting_can_be_given(compose: dict[str, Any]) -> None:
     given: set[str] = set()
     for service in compose["services"].values():
-        given |= {name.removesuffix("_FILE") for name in service.get("environment") or {}}
+        variables = set(service.get("environment") or {})
+        given |= variables | {name.removesuffix("_FILE") for name in variables}
     fixed = {"web_host", "web_port"}  # arguments of the command, behind the published port
     missing = {f"MILEPOST_{name.upper()}" for name in set(Settings.model_fields) - fixed} - given
     assert not missing, f"pass these on in docker-compose.yml: {missing}"
@@ -136,6 +138,25 @@ def test_state_survives_in_named_volumes(compose: dict[str, Any]) -> None:
         assert mounts(compose["services"][f"worker-{lane}"])["state"][1], "the journals must outlive the container"
         assert mounts(compose["services"][f"worker-{lane}"])["ledger"][1], "checkpoints and erasures are appended"
     assert mounts(compose["services"]["web"])["ledger"] == ("/var/lib/milepost-ledger", False), "it only reads them"
+
+
+@pytest.mark.requirement("D-21")
+def test_everybody_who_is_wired_reads_the_register_of_processors(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        file = (service.get("environment") or {}).get("MILEPOST_PROCESSORS_FILE")
+        assert dict(files(service).values()) == ({file: False} if file else {}), name
+    assert (compose["services"]["web"]["environment"])["MILEPOST_PROCESSORS_FILE"] == "/etc/milepost/processors.toml"
+
+
+@pytest.mark.requirement("D-21")
+def test_the_example_of_the_register_can_be_used() -> None:
+    """As it is for a rehearsal; what is commented out is right as well."""
+    example = REGISTER.read_text(encoding="utf-8")
+    assert check_relay(parse_register(example), "catcher").self_operated
+    entries = [line[1:] for line in example.splitlines() if line.startswith("#") and not line.startswith("# ")]
+    register = parse_register("\n".join(entries))
+    assert [processor.name for processor in register] == ["Fjellpost AS", "Fjellhost AS"]
+    assert check_relay(register, "smtp.fjellpost.example").log_days == 14
 
 
 def test_the_image_is_one_and_holds_no_secret() -> None:
