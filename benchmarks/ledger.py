@@ -246,6 +246,7 @@ def measure(directory: Path, number: int) -> dict[str, Any]:
         "append_next_ms": round(again * 1000, 3),
         "append_and_commit_ms": round(alone * 1000, 3),
         "plain_insert_and_commit_ms": round(reference * 1000, 3),
+        "append_beyond_plain_ms": round((alone - reference) * 1000, 3),
         "append_ratio": round(alone / reference, 2),
         "seal_ms": round(sealing_seconds / total * 1000, 4),
         "checkpoints": report["checkpoints"],
