@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from psycopg import pq
 from sqlalchemy import Engine, create_engine, make_url
 
 from service import egress
+from service.errors import ConfigurationError
 
 PORT = 5432
 
@@ -13,8 +15,10 @@ def create(url: str, application_name: str) -> Engine:
     """An engine for `url` (postgresql+psycopg://…). Connections are made on first use, not here.
 
     Raises EgressRefusedError for a host that the settings do not name: libpq's sockets are its own, so what it is told
-    to reach is checked here. Parameters of failing statements are hidden: addresses never reach a log (house rule).
+    to reach is checked here; ConfigurationError if it would listen to somebody else as well. Parameters of failing
+    statements are hidden: addresses never reach a log (house rule).
     """
+    _refuse_detours(url)
     for host, port in list_places(url):
         egress.check(host, port)
     return create_engine(
@@ -42,6 +46,21 @@ def list_places(url: str) -> Iterator[tuple[str, int]]:
         if host and not host.startswith("/"):
             for port in ports:
                 yield host, port
+
+
+def _refuse_detours(url: str) -> None:
+    """The environment and service files can lead libpq elsewhere than the URL says."""
+    parts = make_url(url)
+    told = {option.keyword.decode(): option.val for option in pq.Conninfo.get_defaults()}
+    detours = [name for name in ("service", "hostaddr") if told.get(name) and name not in parts.query]
+    if told.get("host") and not (parts.host or "host" in parts.query):
+        detours.append("host")
+    if "service" in parts.query or detours:
+        what = ", ".join(f"PG{name.upper()}" for name in detours) or "`service` in the URL"
+        raise ConfigurationError(
+            f"{what} would lead the connection to PostgreSQL elsewhere than the database URL says; nothing was "
+            "connected to. Remove it, and name the host in the URL."
+        )
 
 
 def _several(value: str | Sequence[str] | None) -> list[str]:
