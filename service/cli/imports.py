@@ -14,7 +14,7 @@ from service.domain.imports import DAY_LIMIT, SLICE
 if TYPE_CHECKING:
     from service.store.imports import RowCount
     from service.store.schema import Import
-    from service.usecases.quarantine import Slice
+    from service.usecases.steps.quarantine import Slice
 
 LARGEST_ID = 2**63 - 1
 app = typer.Typer(help="People from another system, with evidence that they agreed.", no_args_is_help=True)
@@ -67,7 +67,7 @@ def _act(
 ) -> None:
     from service.bootstrap import check_may_serve
     from service.usecases import admitting, asking
-    from service.usecases.quarantine import Order
+    from service.usecases.steps.quarantine import Order
 
     with opened() as container:
         check_may_serve(container)

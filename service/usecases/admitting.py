@@ -6,8 +6,8 @@ from service.domain.words import Channel, ConsentState, ImportVerdict, LawfulBas
 from service.store import consent, imports, subscribers, wordings
 from service.store.consent import NewEvent
 from service.store.transaction import Transaction
-from service.usecases import quarantine
-from service.usecases.quarantine import Candidate, Order, Slice, Taken
+from service.usecases.steps import quarantine
+from service.usecases.steps.quarantine import Candidate, Order, Slice, Taken
 
 
 def admit(tx: Transaction, keys: Keys, import_id: int, order: Order) -> Slice:

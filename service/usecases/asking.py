@@ -14,8 +14,8 @@ from service.store import consent, deliveries, imports, signups, wordings
 from service.store.consent import NewEvent
 from service.store.schema import Form
 from service.store.transaction import Transaction
-from service.usecases import quarantine
-from service.usecases.quarantine import Candidate, Order, Slice, Taken
+from service.usecases.steps import quarantine
+from service.usecases.steps.quarantine import Candidate, Order, Slice, Taken
 
 BETWEEN_MAILS = timedelta(seconds=1)
 """Questions leave one by one, so that no confirmation that somebody waits for stands behind many of them."""

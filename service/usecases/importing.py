@@ -81,11 +81,7 @@ def run_import(
     every word for a state is known: an unknown one may mean that somebody wants no mail.
     """
     check_affirmed(affirmed)
-    source_system = source_system.strip()
-    if not source_system:
-        raise ServiceError(
-            Kind.INVALID, "source_system_missing", "Nothing was imported: name the other system.", field="source_system"
-        )
+    source_system = _name_system(source_system)
     list_id, rules = _prepare(tx, plan, table, reserved=reserved)
     import_id = imports.add_import(
         tx,
@@ -117,17 +113,17 @@ def run_import(
         attestation=ATTESTATION,
     )
     withdrawn = _withdraw(tx, keys, tally, file)
-    audit.note(
-        tx,
-        actor=operator,
-        act="import_run",
-        reason=reason,
-        import_id=import_id,
-        lines=tally.lines,
-        suppressed=suppressed,
-        withdrawn=withdrawn,
-    )
+    counts = {"lines": tally.lines, "suppressed": suppressed, "withdrawn": withdrawn}
+    audit.note(tx, actor=operator, act="import_run", reason=reason, import_id=import_id, **counts)
     return Imported(import_id, tally, suppressed, withdrawn)
+
+
+def _name_system(name: str) -> str:
+    if not name.strip():
+        raise ServiceError(
+            Kind.INVALID, "source_system_missing", "Nothing was imported: name the other system.", field="source_system"
+        )
+    return name.strip()
 
 
 def _prepare(tx: Transaction, plan: Plan, table: Table, *, reserved: bool) -> tuple[int, Rules]:

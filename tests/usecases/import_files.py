@@ -15,7 +15,7 @@ from service.store.schema import ImportRow, Subscriber, Subscription
 from service.store.transaction import Transaction
 from service.usecases import importing, wording
 from service.usecases.importing import Imported
-from service.usecases.quarantine import Order
+from service.usecases.steps.quarantine import Order
 from tests.usecases.builders import KEYS, PUBLISHER, THREE_DAYS
 
 HEADER = "Email,First name,State,Joined,Where,Confirmed,Language,Topics,Words"

@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Phase
+from service.domain.signups import LIFTABLE
 from service.domain.words import (
     CampaignStatus,
     DeliveryStatus,
@@ -431,14 +432,14 @@ def test_what_interactive_mail_needs(
 
 @pytest.mark.parametrize("kind", [MailKind.CONFIRMATION, MailKind.ALREADY_SUBSCRIBED, MailKind.WELCOME])
 @pytest.mark.parametrize("reason", list(SuppressionReason))
-def test_a_permanent_bounce_may_ask_again_and_nothing_else_may(  # C-16
+def test_what_a_new_sign_up_may_lift_may_be_asked_about_and_nothing_else(  # C-16
     transaction: TransactionFactory, clock: FrozenClock, kind: MailKind, reason: SuppressionReason
 ) -> None:
     with transaction() as tx:
         delivery_id = interactive(tx, kind)
         a_suppression(tx, "r@example.org", reason)
     send_due(a_sender(transaction, clock, lane=Lane.INTERACTIVE))
-    allowed = kind is MailKind.CONFIRMATION and reason is SuppressionReason.PERMANENT_BOUNCE
+    allowed = kind is MailKind.CONFIRMATION and reason in LIFTABLE
     with transaction() as tx:
         assert delivery_of(tx, delivery_id).status == ("accepted" if allowed else "skipped")
 

@@ -159,7 +159,6 @@ def _describe(found: Import) -> dict[str, Any]:
 
 def finish(tx: Transaction, taken: Taken, act: str, done: int) -> Slice:
     """Note what was done, and say what is left."""
-    tx.session.flush()
     found, order = taken.found, taken.order
     found.status = ImportStatus.ADMITTING if imports.is_waiting(tx, found.id) else ImportStatus.DONE
     audit.note(
