@@ -76,7 +76,7 @@ def test_nobody_protected_is_ever_mailable_or_asked(read: RowRead, here: Known) 
     if verdict in (ImportVerdict.MAILABLE, ImportVerdict.NEEDS_CONFIRMING):
         assert (verdict, reason) == (read.verdict, read.reason)
         assert not here.orders
-        assert not (here.withdrawn_here or here.asked_before or here.active_here or here.waiting_here)
+        assert not any((here.withdrawn_here, here.asked_before, here.active_here, here.waiting_here))
     if read.order is not None:
         assert verdict is ImportVerdict.SUPPRESSED, "an opt-out counts for readers here too"
 
