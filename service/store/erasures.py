@@ -226,4 +226,3 @@ def list_returned(tx: Transaction, subscriber_ids: Sequence[int]) -> frozenset[i
 
 def find_created_at(tx: Transaction, subscriber_id: int) -> datetime | None:
     return tx.session.scalar(select(Subscriber.created_at).where(Subscriber.id == subscriber_id))
-
