@@ -9,12 +9,12 @@ from service.cli import import_files
 from service.cli.console import Json, note, say, show_json, show_table
 from service.cli.import_files import OperatorName, Reason
 from service.cli.opening import opened, operator_name
-from service.domain.imports import DAY_LIMIT, SLICE
+from service.domain.imports import DAY_LIMIT, SLICE, SliceOrder
 
 if TYPE_CHECKING:
+    from service.domain.imports import Slice
     from service.store.imports import RowCount
     from service.store.schema import Import
-    from service.usecases.steps.quarantine import Slice
 
 LARGEST_ID = 2**63 - 1
 app = typer.Typer(help="People from another system, with evidence that they agreed.", no_args_is_help=True)
@@ -67,18 +67,15 @@ def _act(
 ) -> None:
     from service.bootstrap import check_may_serve
     from service.usecases import admitting, asking
-    from service.usecases.steps.quarantine import Order
 
     with opened() as container:
         check_may_serve(container)
-        order = Order(size, operator or operator_name(), reason, no_daily_limit)
-        with container.transaction() as tx:
-            if act == "admit":
-                result = admitting.admit(tx, container.keys, import_id, order)
-            else:
-                result = asking.ask(
-                    tx, container.keys, import_id, order, timedelta(hours=container.settings.confirmation_hours)
-                )
+        order = SliceOrder(size, operator or operator_name(), reason, no_daily_limit)
+        lifetime = timedelta(hours=container.settings.confirmation_hours)
+        if act == "admit":
+            result = admitting.admit_slice(container.transaction, container.keys, import_id, order)
+        else:
+            result = asking.ask_slice(container.transaction, container.keys, import_id, order, lifetime)
     _show_slice(result, done, json=json)
 
 

@@ -179,6 +179,31 @@ def check_slice(number: int, admitted_lately: int, *, no_daily_limit: bool) -> N
 
 
 @dataclass(frozen=True, slots=True)
+class SliceOrder:
+    """An operator's word to let rows out of quarantine."""
+
+    number: int
+    """How many at most."""
+    operator: str
+    reason: str
+    no_daily_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What became of the rows that were looked at."""
+
+    done: int
+    """Let in, or asked."""
+    settled: dict[str, int]
+    """Reason → rows that are out of the question since the file was read."""
+    later: int
+    """Left where they are for now: their mailbox has had its share of mails (E-05), or somebody is just at them."""
+    left: int
+    """Still waiting for the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Choices:
     """What a reader can change without leaving an event."""
 

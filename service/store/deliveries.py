@@ -48,6 +48,12 @@ def count_since(tx: Transaction, subscriber_id: int, kind: MailKind, since: date
     return tx.session.scalar(counted) or 0
 
 
+def find_last_due(tx: Transaction, kind: MailKind) -> datetime | None:
+    """When the last of the queued mails of this kind is to leave."""
+    last = select(func.max(Delivery.due_at)).where(Delivery.kind == kind, Delivery.status == DeliveryStatus.QUEUED)
+    return tx.session.scalar(last)
+
+
 def add_test(tx: Transaction, campaign: Campaign, revision: Revision, *, address: str, language: Language) -> int:
     """Queue a test of this revision; not a delivery of the campaign, so it takes no reader's place."""
     return _add(

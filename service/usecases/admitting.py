@@ -1,17 +1,23 @@
 """Letting rows of an import out of quarantine as readers, each on the consent that its row is evidence of (E-11)."""
 
 from service.domain.evidence import Evidence
+from service.domain.imports import Slice, SliceOrder
 from service.domain.tokens import Keys
 from service.domain.words import Channel, ConsentState, ImportVerdict, LawfulBasis
 from service.store import consent, imports, subscribers, wordings
 from service.store.consent import NewEvent
-from service.store.transaction import Transaction
+from service.store.transaction import Transaction, TransactionFactory
 from service.usecases.steps import quarantine
-from service.usecases.steps.quarantine import Candidate, Order, Slice, Taken
+from service.usecases.steps.quarantine import Candidate, Taken
 
 
-def admit(tx: Transaction, keys: Keys, import_id: int, order: Order) -> Slice:
-    """Make the next rows readers, their consent dated as the row says. Nobody is mailed about it.
+def admit_slice(transaction: TransactionFactory, keys: Keys, import_id: int, order: SliceOrder) -> Slice:
+    """As `admit`, any number, in transactions of its own."""
+    return quarantine.let_out(transaction, order, lambda tx, part: admit(tx, keys, import_id, part))
+
+
+def admit(tx: Transaction, keys: Keys, import_id: int, order: SliceOrder) -> Slice:
+    """Make the next rows readers, AT_ONCE at most, their consent dated as the row says. Nobody is mailed about it.
 
     Raises ServiceError (NOT_FOUND; CONFLICT for an import that was undone; TOO_MANY beyond a day's warm-up).
     """

@@ -6,6 +6,7 @@ It is a sign-up by the list's form in force that the operator fills in: same but
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from service.domain.imports import Slice, SliceOrder
 from service.domain.signups import DAY_LIMIT, MONTH_LIMIT
 from service.domain.tokens import Keys
 from service.domain.words import Channel, ConsentState, ImportVerdict, Language, MailKind, Purpose
@@ -13,16 +14,23 @@ from service.errors import Kind, ServiceError
 from service.store import consent, deliveries, imports, signups, wordings
 from service.store.consent import NewEvent
 from service.store.schema import Form
-from service.store.transaction import Transaction
+from service.store.transaction import Transaction, TransactionFactory
 from service.usecases.steps import quarantine
-from service.usecases.steps.quarantine import Candidate, Order, Slice, Taken
+from service.usecases.steps.quarantine import Candidate, Taken
 
 BETWEEN_MAILS = timedelta(seconds=1)
 """Questions leave one by one, so that no confirmation that somebody waits for stands behind many of them."""
 
 
-def ask(tx: Transaction, keys: Keys, import_id: int, order: Order, lifetime: timedelta) -> Slice:
-    """Queue a question to each of the next rows. `lifetime`: how long the link in it works (E-07).
+def ask_slice(
+    transaction: TransactionFactory, keys: Keys, import_id: int, order: SliceOrder, lifetime: timedelta
+) -> Slice:
+    """As `ask`, any number, in transactions of its own."""
+    return quarantine.let_out(transaction, order, lambda tx, part: ask(tx, keys, import_id, part, lifetime))
+
+
+def ask(tx: Transaction, keys: Keys, import_id: int, order: SliceOrder, lifetime: timedelta) -> Slice:
+    """Queue a question to each of the next rows, AT_ONCE at most. `lifetime`: how long the link in it works (E-07).
 
     Raises ServiceError as `quarantine.take`, and CONFLICT where no form has words for what a row is about.
     """
@@ -30,11 +38,13 @@ def ask(tx: Transaction, keys: Keys, import_id: int, order: Order, lifetime: tim
     forms = wordings.list_forms_in_force(tx, taken.found.list_id)
     candidates = _leave_mailed(tx, keys, taken.candidates)
     quarantine.add_subscribers(tx, keys, candidates)
+    last = deliveries.find_last_due(tx, MailKind.REPERMISSION)
+    first = max(tx.now, last + BETWEEN_MAILS) if last else tx.now
     done = 0
     for each in candidates:
         if each.subscriber_id is None:
             continue
-        form, due_at = _form_for(forms, each.purposes), tx.now + done * BETWEEN_MAILS
+        form, due_at = _form_for(forms, each.purposes), first + done * BETWEEN_MAILS
         signup_id = _sign_up(tx, keys, taken, each, form, expires_at=due_at + lifetime)
         _request(tx, keys, taken, each, form, signup_id)
         deliveries.add_interactive(

@@ -9,13 +9,12 @@ from sqlalchemy import select
 from service.content.tables import Table
 from service.domain.import_plans import Plan
 from service.domain.import_rows import Field
-from service.domain.imports import AFFIRMATION, Tally
+from service.domain.imports import AFFIRMATION, SliceOrder, Tally
 from service.domain.words import Purpose
 from service.store.schema import ImportRow, Subscriber, Subscription
 from service.store.transaction import Transaction
 from service.usecases import importing, wording
 from service.usecases.importing import Imported
-from service.usecases.steps.quarantine import Order
 from tests.usecases.builders import KEYS, PUBLISHER, THREE_DAYS
 
 HEADER = "Email,First name,State,Joined,Where,Confirmed,Language,Topics,Words"
@@ -31,7 +30,7 @@ COLUMNS = {
     Field.STATEMENT_TEXT: "Words",
 }
 PLAN = Plan(list_slug="hub", columns=COLUMNS, statuses={}, purposes=(Purpose.DIGEST,))
-ORDER = Order(500, "ada", "moving house")
+ORDER = SliceOrder(500, "ada", "moving house")
 LIFETIME = THREE_DAYS
 
 

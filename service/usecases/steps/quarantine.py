@@ -6,15 +6,15 @@ mailboxes: whoever has opted out, signed up or been erased since the file was re
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from service.domain.addresses import Address, parse_address
 from service.domain.import_evidence import describe_file, describe_row, row_place
 from service.domain.import_rows import RowRead
-from service.domain.imports import DAY, STRANGER, Known, check_slice, decide_row
+from service.domain.imports import DAY, STRANGER, Known, Slice, SliceOrder, check_slice, decide_row
 from service.domain.ledger import decrypt
 from service.domain.tokens import Keys
 from service.domain.words import ImportReason, ImportStatus, ImportVerdict, Language, Purpose
@@ -22,32 +22,10 @@ from service.errors import Kind, ServiceError
 from service.store import audit, imports, signups, subscribers
 from service.store.schema import Import, ImportRow
 from service.store.subscribers import NewSubscriber
-from service.store.transaction import Transaction
+from service.store.transaction import Transaction, TransactionFactory
 
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An operator's word to let rows out."""
-
-    number: int
-    """How many at most."""
-    operator: str
-    reason: str
-    no_daily_limit: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """What became of the rows that were looked at."""
-
-    done: int
-    """Let in, or asked."""
-    settled: dict[str, int]
-    """Reason → rows that are out of the question since the file was read."""
-    later: int
-    """Left where they are for now: their mailbox has had its share of mails (E-05), or somebody is just at them."""
-    left: int
-    """Still waiting for the same."""
+AT_ONCE = 500
+"""Rows in one transaction: each holds a lock, and PostgreSQL has room for some thousands."""
 
 
 @dataclass
@@ -73,7 +51,7 @@ class Taken:
 
     found: Import
     verdict: ImportVerdict
-    order: Order
+    order: SliceOrder
     looked_at: int
     candidates: list[Candidate]
     settled: Counter[str]
@@ -82,8 +60,8 @@ class Taken:
     """What evidence says about the file."""
 
 
-def take(tx: Transaction, keys: Keys, import_id: int, verdict: ImportVerdict, order: Order) -> Taken:
-    """The next rows; those that may no longer be let in are settled. One at a time may take from an import.
+def take(tx: Transaction, keys: Keys, import_id: int, verdict: ImportVerdict, order: SliceOrder) -> Taken:
+    """The next rows, AT_ONCE at most; who may no longer be let in is settled. One at a time may take from an import.
 
     Raises ServiceError (NOT_FOUND; CONFLICT for an import that was undone; TOO_MANY beyond a day's warm-up).
     """
@@ -97,7 +75,7 @@ def take(tx: Transaction, keys: Keys, import_id: int, verdict: ImportVerdict, or
     lately = imports.count_admitted_since(tx, import_id, verdict, tx.now - DAY)
     check_slice(order.number, lately, no_daily_limit=order.no_daily_limit)
     key = keys.ledger.unwrap_import(import_id, found.wrapped)
-    rows = imports.take_waiting(tx, import_id, verdict, order.number)
+    rows = imports.take_waiting(tx, import_id, verdict, min(order.number, AT_ONCE))
     opened = [_open(key, import_id, row) for row in rows]
     # As whoever decides about sign-ups does: nobody else decides about these mailboxes until this is over.
     signups.lock_abuse_keys(tx, (keys.address_hmac(each.address.abuse_key) for each in opened))
@@ -139,6 +117,25 @@ def add_subscribers(tx: Transaction, keys: Keys, candidates: Sequence[Candidate]
     )
     for each in candidates:
         each.subscriber_id = each.known.subscriber_id or added.get(each.address.dedupe_key)
+
+
+def let_out(
+    transaction: TransactionFactory, order: SliceOrder, some: Callable[[Transaction, SliceOrder], Slice]
+) -> Slice:
+    """As many as the order says, in transactions of AT_ONCE; what is committed stays if a later one fails.
+
+    Raises what `some` raises: at once if the day has no room for all.
+    """
+    done, settled = 0, Counter[str]()
+    while True:
+        tried = done + settled.total()
+        with transaction() as tx:
+            one = some(tx, replace(order, number=order.number - tried))
+        done += one.done
+        settled.update(one.settled)
+        moved = done + settled.total() - tried
+        if not moved or tried + moved >= order.number or one.left <= one.later:
+            return Slice(done, dict(settled), one.later, one.left)
 
 
 def evidence_of(taken: Taken, each: Candidate) -> dict[str, Any]:
