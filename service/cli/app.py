@@ -18,6 +18,7 @@ from service.cli import (
     imports,
     installing,
     privacy,
+    relay_probe,
     serving,
     signups,
     status,
@@ -51,6 +52,7 @@ for name, group in (
     ("signups", signups),
     ("consent", consent),
     ("privacy", privacy),
+    ("probe", relay_probe),
     ("token", access),
 ):
     app.add_typer(group.app, name=name)
