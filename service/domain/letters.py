@@ -81,6 +81,8 @@ class Letter:
     """Without angle brackets."""
     given_at: datetime | None
     """When consent for this list and purpose was last given; None on transactional mail and tests."""
+    imported: bool = False
+    """Consent was given to another system: not on our pages."""
     event_id: int | None = None
     """The consent event that this mail is sent on; its receipt is linked from a welcome."""
     signup: LetterSignup | None = None

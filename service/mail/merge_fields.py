@@ -81,6 +81,8 @@ def _reason(letter: Letter, publisher: Publisher, text: Text) -> str:
     """Why the reader has this mail (A-45)."""
     if letter.given_at is None:
         return text("footer.test")
+    if letter.imported:
+        return text("footer.taken_over", date=day(letter.language, letter.given_at), publisher=publisher.name)
     host = urlsplit(publisher.public_url).hostname
     return text("footer.signed_up", date=day(letter.language, letter.given_at), host=host)
 

@@ -29,12 +29,14 @@ SELECT d.id, d.kind, d.test_address IS NOT NULL AS test, d.subscriber_id,
        CASE WHEN d.kind NOT IN ('confirmation', 'repermission') THEN s.first_name END AS first_name,
        d.list_id, l.names AS list_names, l.list_id AS list_header_id, d.purpose,
        coalesce(d.campaign_id, r.campaign_id) AS campaign_id, d.message_id, b.given_at, b.event_id,
+       coalesce(e.lawful_basis = 'imported', false) AS imported,
        g.id AS signup_id, g.created_at AS requested_at, g.expires_at, g.purposes,
        h.id AS change_id, h.expires_at AS change_expires_at, r.subject, r.body, i.article_ids
 FROM deliveries d
 JOIN lists l ON l.id = d.list_id
 LEFT JOIN subscribers s ON s.id = d.subscriber_id
 LEFT JOIN subscriptions b ON b.subscriber_id = d.subscriber_id AND b.list_id = d.list_id AND b.purpose = d.purpose
+LEFT JOIN consent_events e ON e.id = b.event_id
 LEFT JOIN signups g ON g.id = d.signup_id
 LEFT JOIN address_changes h ON h.id = d.address_change_id
 LEFT JOIN revisions r ON r.id = d.revision_id
@@ -100,6 +102,7 @@ def _letter(row: dict[str, Any], articles: Sequence[LetterArticle]) -> Letter:
         campaign_id=row["campaign_id"],
         message_id=row["message_id"],
         given_at=row["given_at"],
+        imported=row["imported"],
         event_id=row["event_id"],
         signup=signup,
         change=change,

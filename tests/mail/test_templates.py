@@ -98,6 +98,21 @@ def test_the_text_part_is_made_for_reading(kind: MailKind, language: Language) -
     assert not re.search(r"<\w|&\w+;|{{|{%|{\w+}|\bNone\b", text)
 
 
+@pytest.mark.requirement("E-11")
+@pytest.mark.parametrize("language", Language)
+def test_an_imported_readers_footer_does_not_say_that_they_signed_up_here(language: Language) -> None:
+    letter = a_letter(MailKind.DIGEST, language, imported=True)
+    reason = {
+        Language.EN: "signed up on 12 January 2026. Fjellsko Sport AS took your subscription over from another",
+        Language.DE: "am 12. Januar 2026 angemeldet haben. Fjellsko Sport AS hat Ihre Anmeldung aus einem anderen",
+        Language.FR: "votre inscription du 12 janvier 2026, que Fjellsko Sport AS a reprise d’un autre système",
+        Language.ES: "suscribió el 12 de enero de 2026. Fjellsko Sport AS trasladó su suscripción desde otro",
+    }[language]
+    rendered = WRITER.preview(letter, NOW)
+    for words in (seen(rendered.html), fluent(rendered.text)):
+        assert reason in words
+
+
 @LISTED
 def test_the_footer_says_who_why_and_how_to_stop(kind: MailKind, language: Language) -> None:
     """A-45, A-30, in both parts."""

@@ -22,11 +22,13 @@ from service.domain.words import (
 )
 from service.errors import ServiceError
 from service.looks.proofs import render_proof
+from service.mail.writer import Writer
 from service.store import audit, consent, imports, subscribers, suppressions
 from service.store.append_only import AppendOnlyFile
 from service.store.schema import ConsentEvent, Subscriber
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import admitting, holding, proving, subscribing, unsubscribing, wording
+from service.usecases.dispatching import send_due
 from service.usecases.erasing import Forgotten, erase
 from service.usecases.sealing import seal_new
 from tests.builders import a_list, statuses
@@ -34,6 +36,7 @@ from tests.conftest import FrozenClock
 from tests.usecases.builders import (
     BUTTON_EVIDENCE,
     KEYS,
+    PUBLISHER,
     a_reader,
     confirm_token,
     decided,
@@ -43,7 +46,7 @@ from tests.usecases.builders import (
     unsubscribe_token,
 )
 from tests.usecases.import_files import ORDER, PLAN, a_file, a_row, rows_of, run, states, verdicts
-from tests.usecases.sending import ordered
+from tests.usecases.sending import a_sender, ordered
 
 JOINED = datetime(2021, 5, 4, 8, 0, tzinfo=UTC)
 
@@ -275,3 +278,17 @@ def test_a_fresh_sign_up_of_an_imported_reader_is_one_of_their_own(tx: Transacti
     subscribing.confirm_subscription(tx, KEYS, confirm_token(signup.id), BUTTON_EVIDENCE)
     assert states(tx) == {"anna@fjell.no": "active"}
     assert consent.list_events(tx, signup.subscriber_id or 0)[-1].lawful_basis is LawfulBasis.CONSENT_DOI
+
+
+def test_their_mail_says_that_they_were_taken_over(
+    transaction: TransactionFactory, clock: FrozenClock, tmp_path: Path
+) -> None:
+    with transaction() as tx:
+        admit_all(tx, tmp_path, a_row("anna@fjell.no"), plan=replace(PLAN, purposes=(Purpose.OFFERS,)))
+        list_id = subscribers.list_subscriptions(tx, reader_of(tx, "anna@fjell.no"))[0].list_id
+        ordered(tx, list_id)
+    sender = a_sender(transaction, clock, write=Writer(PUBLISHER, KEYS).write)
+    send_due(sender)
+    [message] = sender.transport.accepted  # type: ignore[attr-defined]
+    plain = message.data.replace(b"=\r\n", b"").replace(b"\r\n", b" ")
+    assert b"signed up on 4 May 2021. Fjellsko Sport AS took your subscription over" in plain
