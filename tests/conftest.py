@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
+from service import egress
 from service.demo.servers import FAST_AND_UNSAFE, Postgres, Valkey
 from service.domain.words import Lane
 from service.ports import Hint
@@ -21,6 +22,9 @@ from service.store import migrate
 from service.store.transaction import Transaction, TransactionFactory
 
 ROOT = Path(__file__).parent.parent
+
+# Every test runs under the guard: what reaches for another machine, or asks a name server, fails (D-31).
+egress.install((), loopback=True)
 
 
 class FrozenClock:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.egress import EgressRefusedError
+
 PREAMBLE = """
 import asyncio, http.client, json, smtplib, socket, sys, urllib.request
 from service import egress
@@ -157,3 +159,10 @@ print(json.dumps([may, refused]))
 """
     )
     assert said == [["db.example.org", "redis.example.org", "relay.example.org", "feeds.example.org"], "refused"]
+
+
+@pytest.mark.requirement("D-31")
+def test_the_suite_itself_runs_under_the_guard() -> None:
+    for reach in (lambda: socket.create_connection(("192.0.2.1", 443), 1), lambda: socket.gethostbyname("example.org")):
+        with pytest.raises(EgressRefusedError):
+            reach()
