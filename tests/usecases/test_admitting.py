@@ -31,6 +31,7 @@ from service.usecases import admitting, holding, proving, subscribing, unsubscri
 from service.usecases.dispatching import send_due
 from service.usecases.erasing import Forgotten, erase
 from service.usecases.sealing import seal_new
+from service.usecases.undoing_imports import undo_import
 from tests.builders import a_list, statuses
 from tests.conftest import FrozenClock
 from tests.usecases.builders import (
@@ -224,6 +225,21 @@ def test_who_was_erased_is_refused_from_quarantine_and_from_later_files(
         assert verdicts(tx, again.import_id) == [(2, "suppressed", "erased")]
         assert admitting.admit(tx, KEYS, again.import_id, ORDER).done == 0
         assert states(tx) == {}
+
+
+@pytest.mark.requirement("D-15", "E-11")
+def test_erasing_an_imported_reader_leaves_nothing_of_the_row(transaction: TransactionFactory, tmp_path: Path) -> None:
+    file = AppendOnlyFile(tmp_path / "erasures.jsonl")
+    with transaction() as tx:
+        import_id = admit_all(tx, tmp_path, a_row("anna@fjell.no"), a_row("ben@fjell.no"))
+        reader = reader_of(tx, "anna@fjell.no")
+        assert rows_of(tx, import_id)[0].sealed, "kept until then, so that a restored backup finds it to forget"
+    assert isinstance(erase(transaction, KEYS, file, reader, asked_by="subscriber"), Forgotten)
+    with transaction() as tx:
+        assert [row.sealed is None for row in rows_of(tx, import_id)] == [True, False]
+        assert consent.find_subject_key(tx, KEYS.ledger, reader) is None
+        assert len(consent.list_events(tx, reader)) == 2, "given by import, withdrawn by erasing: the chain stays"
+        assert undo_import(tx, KEYS, import_id, operator="ada", reason="wrong column").ended == 1
 
 
 def test_a_reader_of_another_list_keeps_their_profile(tx: Transaction, tmp_path: Path) -> None:
