@@ -357,10 +357,11 @@ def test_every_kind_of_wording_is_checked(ledger: Ledger) -> None:
     for table in ("contexts", "form_snapshots", "mail_templates", "notices"):
         ledger.tamper(f"UPDATE {table} SET body = 'We sell.', sha256 = sha256('We sell.'::bytea)")
         fault = first(ledger)
-        assert (fault.kind, fault.wording) == (FaultKind.WORDING_CHANGED, f"{table}/1")
+        # Which number it has depends on what rolled back before in the database that this one was copied from.
+        assert (fault.kind, fault.wording.partition("/")[0]) == (FaultKind.WORDING_CHANGED, table)
         ledger.tamper(f"UPDATE {table} SET body = 'We never share.', sha256 = sha256('We never share.'::bytea)")
     ledger.tamper('UPDATE forms SET definition = \'{"purposes": ["offers"]}\'')
-    assert first(ledger).wording == "forms/1"
+    assert first(ledger).wording.partition("/")[0] == "forms"
 
 
 def publish_others(ledger: Ledger) -> None:
