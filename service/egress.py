@@ -63,6 +63,14 @@ class _Guard:
     def may_look_up(self, host: str) -> bool:
         return _plain(host) in self._ports or _is_address(host) or _plain(host) in _own_names()
 
+    def may_look_up_backwards(self, host: str) -> bool:
+        """An address in digits is no question to anybody, unless it is asked whose it is."""
+        if not _is_address(host):
+            return self.may_look_up(host)
+        if self._loopback and _is_loopback(host):
+            return True
+        return any(name in self._ports for name in (_plain(host), *self._names_of.get(_plain(host), ())))
+
     def may_reach(self, address: str, port: int) -> bool:
         address = _plain(address)
         if self._loopback and _is_loopback(address):
@@ -105,10 +113,14 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
             _refuse(str(address[0]))
         elif isinstance(address, str | bytes):
             _refuse("a local socket")
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         host = arguments[0]
         if host and not _guard.may_look_up(_text(host)):
             _refuse(_text(host))
+    elif event in ("socket.gethostbyaddr", "socket.getnameinfo"):
+        host = _text(arguments[0] if event == "socket.gethostbyaddr" else arguments[0][0])
+        if not _guard.may_look_up_backwards(host):
+            _refuse(host)
 
 
 def _refuse(host: str) -> None:

@@ -103,7 +103,7 @@ def up(url: str) -> bool:
         return False
 
 
-@pytest.mark.requirement("D-20", "D-22")
+@pytest.mark.requirement("D-22")
 def test_no_log_holds_the_address_of_a_reader(house: TalkativeHouse) -> None:
     house.start("web", "interactive", "bulk")
     house.wait_until("the web serves", lambda: up(f"{house.web_url}/health/ready"))
