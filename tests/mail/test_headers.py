@@ -168,7 +168,8 @@ def test_items_are_never_folded_inside_and_never_encoded(token: str, label: str)
     assert b"=?" not in field
     found = lines(field)
     assert len(found) <= 3
-    assert [item.decode() for item in re.findall(rb"<([^<>]*)>(?:,|$)", b"\n".join(found), re.MULTILINE)] == values
+    items = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", b"\n".join(found))  # a quoted label may hold brackets of its own
+    assert [item.decode() for item in re.findall(rb"<([^<>]*)>(?:,|$)", items, re.MULTILINE)] == values
 
 
 @pytest.mark.parametrize("label", ["Løping", "=?utf-8?q?x?=", ""])
