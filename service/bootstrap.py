@@ -22,7 +22,7 @@ from service.domain.retention import Retention, parse_retention
 from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
 from service.egress import Allowed
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, DatabaseAwayError
 from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
 from service.settings import Settings
@@ -114,7 +114,7 @@ def _disposable_domains(file: Path | None) -> frozenset[str]:
 
 
 def check_may_serve(container: Container) -> None:
-    """For processes that serve, before they do. Raises ConfigurationError, also when the database does not answer."""
+    """For processes that serve, before they do. Raises ConfigurationError; DatabaseAwayError when nobody can know."""
     try:
         with container.transaction() as tx:
             starting.check_may_serve(
@@ -127,7 +127,7 @@ def check_may_serve(container: Container) -> None:
         container.engine.dispose()  # this process ends now
         raise
     except OperationalError as error:
-        raise ConfigurationError(
+        raise DatabaseAwayError(
             f"PostgreSQL cannot be used ({type(error.orig).__name__}), so nobody knows whether this installation may "
             "serve; nothing was started. `milepost doctor` looks at everything."
         ) from None

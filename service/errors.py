@@ -2,7 +2,7 @@
 
     MilepostError
     ├── ServiceError        a refusal: an edge turns it into a 4xx page, a problem+json body or an exit code
-    └── ConfigurationError  stops the start; never caught by product code
+    └── ConfigurationError  stops the start; only a worker catches it, while PostgreSQL is away
 
 Expected results of a use case are values, not exceptions; bugs are whatever Python raises.
 """
@@ -42,3 +42,7 @@ class ServiceError(MilepostError):
 
 class ConfigurationError(MilepostError):
     """A setting is missing, unknown or unsafe, or a server it names cannot be used. The process does not start."""
+
+
+class DatabaseAwayError(ConfigurationError):
+    """PostgreSQL does not answer. Who was started together with it may wait for it."""

@@ -5,6 +5,7 @@ Importing it starts nothing: settings are read and the container is built when C
 
 import logging
 import sys
+import time
 from functools import cache
 from typing import Any
 
@@ -12,10 +13,13 @@ import structlog
 from celery import Celery, signals
 
 from service.bootstrap import Container, build_container, check_may_serve
-from service.errors import ConfigurationError
+from service.errors import ConfigurationError, DatabaseAwayError
 from workers.timetable import timetable
 
 log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS = 2
+"""Between two looks at a PostgreSQL that does not answer while a worker starts."""
 
 
 @cache
@@ -73,11 +77,15 @@ def keep_our_logging(**_: object) -> None:
 
 
 def may_serve(**_: object) -> None:
-    """A restored backup that has not forgotten again ends the process, as a configuration error does."""
-    try:
-        check_may_serve(container())
-    except ConfigurationError as error:
-        sys.exit(str(error))
+    """A restored backup that has not forgotten again ends the process; a PostgreSQL that is away is waited for."""
+    while True:
+        try:
+            return check_may_serve(container())
+        except DatabaseAwayError as error:
+            log.error("database_trouble", error=str(error), again_in_seconds=PAUSE_SECONDS)  # noqa: TRY400
+            time.sleep(PAUSE_SECONDS)
+        except ConfigurationError as error:
+            sys.exit(str(error))
 
 
 def bind_context(task_id: str, task: Any, **_: object) -> None:

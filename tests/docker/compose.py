@@ -124,8 +124,9 @@ class Host:
     def register(self) -> Path:
         """The example, where the catcher has the address that it has here."""
         place = self.directory / "processors.toml"
-        example = REGISTER.read_text(encoding="utf-8")
-        place.write_text(example.replace('"catcher"', f'"{self.address}"'), encoding="utf-8")
+        if not place.exists():  # once: services that are starting read it
+            example = REGISTER.read_text(encoding="utf-8")
+            place.write_text(example.replace('"catcher"', f'"{self.address}"'), encoding="utf-8")
         return place
 
     def translated(self, service: str, text: str) -> str:
