@@ -282,7 +282,8 @@ class Gate(RuleBasedStateMachine):
 
 
 @pytest.mark.requirement("D-03")
-def test_no_sending_path_mails_without_consent_in_force(connection: Connection) -> None:
+@pytest.mark.parametrize("histories", [12, pytest.param(80, marks=pytest.mark.long)])
+def test_no_sending_path_mails_without_consent_in_force(connection: Connection, histories: int) -> None:
     """D-03, invariant 2: campaigns, digests and welcomes against a model, over random histories."""
     mailed = 0
 
@@ -296,7 +297,7 @@ def test_no_sending_path_mails_without_consent_in_force(connection: Connection) 
     run_state_machine_as_test(
         Watched,
         settings=settings(
-            max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=histories, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
-    assert mailed > 20, "the histories must also contain mail that was allowed, or nothing was shown"
+    assert mailed > histories // 3, "the histories must also contain mail that was allowed, or nothing was shown"

@@ -160,9 +160,22 @@ def test_workers_and_beat_do_not_start_on_a_backup_that_has_not_forgotten_again(
         workers_app.may_serve()
 
 
-def test_without_a_database_nobody_knows_whether_it_may_serve(configured: Container) -> None:
-    with pytest.raises(SystemExit, match="nobody knows whether this installation may serve"):
+def test_a_database_that_is_away_is_waited_for(configured: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows meanwhile whether this installation may serve, so nothing is served."""
+
+    class WaitedError(Exception):
+        pass
+
+    def sleep(seconds: float) -> None:
+        assert seconds == workers_app.PAUSE_SECONDS
+        raise WaitedError
+
+    said: list[str] = []
+    monkeypatch.setattr(workers_app.log, "error", lambda event, **values: said.append(event))
+    monkeypatch.setattr(workers_app.time, "sleep", sleep)
+    with pytest.raises(WaitedError):
         workers_app.may_serve()
+    assert said == ["database_trouble"]
 
 
 def test_a_hint_for_a_campaign_that_is_not_there_is_an_error_in_the_log_only(wired: Container) -> None:
