@@ -55,7 +55,7 @@ def is_settled(house: House) -> bool:
         house,
         "SELECT (SELECT count(*) FROM signups WHERE state = 'received')"
         " + (SELECT count(*) FROM deliveries WHERE status IN ('queued', 'sending'))"
-        " + (SELECT count(*) FROM consent_events WHERE id NOT IN (SELECT event_id FROM event_seals))",
+        " + (SELECT count(*) FROM event_seals WHERE position IS NULL)",
     )
     return bool(waiting == 0)
 
