@@ -110,16 +110,8 @@ class Site:
 
     def server(self, host: str, port: int) -> ThreadingHTTPServer:
         """Bound and listening; call `serve_forever` on it."""
-        site = self
-
-        class RequestHandler(_RequestHandler):
-            def answer(self) -> Answer:
-                return site.answer(self.path, {k.lower(): v for k, v in self.headers.items()})
-
-            def press(self, body: bytes) -> Answer:
-                return site.press(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-
-        server = _Server((host, port), RequestHandler)
+        server = _Server((host, port), _RequestHandler)
+        server.site = self
         server.daemon_threads = True
         return server
 
@@ -127,6 +119,7 @@ class Site:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 64
     allow_reuse_address = True
+    site: "Site"
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
@@ -135,15 +128,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = 30
     """Seconds that an idle connection keeps a thread."""
-
-    def answer(self) -> Answer:
-        raise NotImplementedError
-
-    def press(self, body: bytes) -> Answer:
-        raise NotImplementedError
+    server: _Server
 
     def do_GET(self) -> None:
-        self._send(self.answer())
+        self._send(self.server.site.answer(self.path, self._sent_headers()))
 
     def do_POST(self) -> None:
         size = self.headers.get("Content-Length", "")
@@ -152,7 +140,10 @@ class _RequestHandler(BaseHTTPRequestHandler):
             refused = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if size.isdigit() else HTTPStatus.LENGTH_REQUIRED
             self._send(Answer(b"", "text/plain", refused))
             return
-        self._send(self.press(self.rfile.read(int(size))))
+        self._send(self.server.site.press(self.path, self._sent_headers(), self.rfile.read(int(size))))
+
+    def _sent_headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
 
     def _send(self, answer: Answer) -> None:
         headers = {
