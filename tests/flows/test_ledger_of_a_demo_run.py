@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,10 @@ import pytest
 from service.domain.words import Lane
 from service.ports import Hint
 from service.taskqueue import CeleryTaskQueue
-from tests.house import House, demo
+from tests.house import House
 
 pytestmark = [pytest.mark.ops, pytest.mark.requirement("D-01")]
 READERS = 500
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with demo(tmp_path_factory.mktemp("ledger") / "demo") as house:
-        assert house.milepost("demo", "--once", "--dir", str(house.directory))["ok"]
-        yield house
 
 
 def file_of(house: House) -> Path:

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.house import House, demo
+from tests.house import House
 
 pytestmark = pytest.mark.ops
 
@@ -21,21 +20,13 @@ TRANSACTIONAL = ("confirm", "bestätig", "already", "bereits")
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with demo(tmp_path_factory.mktemp("mails") / "demo") as house:
-        once = house.milepost("demo", "--once", "--dir", str(house.directory))
-        assert once["ok"], once
-        campaign = house.milepost(
-            "campaign", "create", "--list", "hub", "--purpose", "offers", "--name", "Winter offers",
-            "--subject", "Neue Schuhe für kalte Tage – 20 % off", "--body",
-            "# Warm feet\n\nA *short* note, [link](https://shop.fjellsko.example/winter?a=1&b=2).\n\n.\n\n- one\n- two",
-        )  # fmt: skip
-        house.milepost("campaign", "send", str(campaign["id"]))
-        yield house
-
-
-@pytest.fixture(scope="module")
 def mails(house: House) -> list[tuple[bytes, EmailMessage]]:
+    campaign = house.milepost(
+        "campaign", "create", "--list", "hub", "--purpose", "offers", "--name", "Winter offers",
+        "--subject", "Neue Schuhe für kalte Tage – 20 % off", "--body",
+        "# Warm feet\n\nA *short* note, [link](https://shop.fjellsko.example/winter?a=1&b=2).\n\n.\n\n- one\n- two",
+    )  # fmt: skip
+    house.milepost("campaign", "send", str(campaign["id"]))
     found = []
     after = 0
     while page := house.mails(after=after):

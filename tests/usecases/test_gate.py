@@ -282,7 +282,7 @@ class Gate(RuleBasedStateMachine):
 
 
 @pytest.mark.requirement("D-03")
-@pytest.mark.parametrize("histories", [12, pytest.param(80, marks=pytest.mark.long)])
+@pytest.mark.parametrize("histories", [12, pytest.param(40, marks=pytest.mark.long)])
 def test_no_sending_path_mails_without_consent_in_force(connection: Connection, histories: int) -> None:
     """D-03, invariant 2: campaigns, digests and welcomes against a model, over random histories."""
     mailed = 0
