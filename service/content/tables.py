@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +13,11 @@ from typing import BinaryIO, Self
 from service.errors import Kind, ServiceError
 
 DELIMITERS = (",", ";", "\t")
+LONGEST_ROW = 100_000
+"""Characters in all cells of a row, and in one: what is kept of a row as evidence is kept whole."""
 _MARK = "\ufeff"
+_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+"""The first line that a spreadsheet may write before the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Table:
     def __init__(self, path: Path, delimiter: str | None = None) -> None:
         """Reads the header. Raises ServiceError (INVALID, field `file`) for what is no such table.
 
-        Without a `delimiter`, that of comma, semicolon and tab which splits the header into most columns.
+        Without a `delimiter`, that of a line `sep=;` before the header, or else that of comma, semicolon and tab which
+        splits the header into most columns.
         """
         try:
             self._file: BinaryIO = path.open("rb")
@@ -70,12 +76,17 @@ class Table:
                     raise _broken(line, error) from error
                 yield Row(line, None)
                 continue
+            if sum(map(len, cells)) > LONGEST_ROW:
+                raise _too_long(line)
             if any(cell.strip() for cell in cells):
                 yield Row(line, self._named(cells))
 
     def _begin(self, delimiter: str | None) -> None:
         lines = self._lines()
         first = next(lines, "").removeprefix(_MARK)
+        if separator := _SEPARATOR.fullmatch(first.rstrip("\r\n")):
+            delimiter = delimiter or separator[1]
+            first = next(lines, "")
         if not first.strip():
             raise _refusal("file_empty", "The first line of the file is empty; it should name the columns.")
         self.delimiter = delimiter or max(DELIMITERS, key=lambda each: _width(first, each))
@@ -88,7 +99,12 @@ class Table:
             self._reader = csv.reader(again(), delimiter=self.delimiter, strict=True)
             names = next(self._reader)
         except (csv.Error, TypeError) as error:
-            raise _broken(1, error) from error
+            raise _broken(self._physical, error) from error
+        if any("@" in name for name in names):
+            # It would be the name of a column, and so stand in the evidence of everybody else. Not shown here either.
+            raise _refusal(
+                "header_missing", f"Line {self._physical} should name the columns, but it holds an address: no header."
+            )
         self.header = tuple(_named_apart(names))
 
     def _lines(self) -> Iterator[str]:
@@ -129,8 +145,23 @@ def _named_apart(names: list[str]) -> Iterator[str]:
 
 
 def _broken(line: int, error: Exception) -> ServiceError:
+    says = str(error)
+    if "field larger" in says:
+        return _too_long(line)
+    if "new-line character" in says:
+        return _refusal(
+            "file_broken", f"Line {line} holds a carriage return (CR) alone. Save the file with line ends LF or CR LF."
+        )
     return _refusal(
-        "file_broken", f"From line {line} on, the file cannot be read as a table ({error}): is a quote never closed?"
+        "file_broken", f"From line {line} on, the file cannot be read as a table ({says}): is a quote never closed?"
+    )
+
+
+def _too_long(line: int) -> ServiceError:
+    return _refusal(
+        "file_broken",
+        f"The row that begins on line {line} has more than {LONGEST_ROW:,} characters. Shorten it; or is a quote never "
+        "closed?",
     )
 
 

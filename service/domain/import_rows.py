@@ -19,7 +19,7 @@ from service.errors import ServiceError
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 """Nobody signed up to a newsletter before; 1970 is what software writes that does not know."""
 LONGEST_CELL = 20_000
-"""Characters of one cell that are kept as evidence."""
+"""Characters of one mapped cell that are read; the evidence has the whole row."""
 _SEVERAL = re.compile(r"[,;|\n]")
 
 

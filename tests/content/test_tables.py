@@ -66,6 +66,7 @@ def test_a_line_with_stray_quotes_is_one_unreadable_line(path: Path) -> None:
         (b'Email,Note\na@b.no,"never closed\nc@d.no,1\n', "file_broken"),
         (b'Email,Note\na@b.no,"' + b"x" * 200_000 + b'"\n', "file_broken"),
         (b"Email\rNote\r", "file_broken"),
+        (b"zoe@fjell.no,subscribed\nben@fjell.no,subscribed\n", "header_missing"),
     ],
 )
 def test_what_is_no_table_is_refused(path: Path, content: bytes, code: str) -> None:
@@ -73,6 +74,32 @@ def test_what_is_no_table_is_refused(path: Path, content: bytes, code: str) -> N
         rows_of(path, content)
     assert refused.value.code == code
     assert "Nothing was imported" in refused.value.message
+    assert "zoe@" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"Email,Note\na@b.no," + b"x" * 200_000 + b"\n", r"row that begins on line 2 has more than 100,000"),
+        (b"Email" + b",Note" * 100 + b"\na@b.no" + (b"," + b"x" * 1_001) * 100 + b"\n", "line 2 has more than"),
+        (b"Email,Note\ra@b.no,1\r", r"Line 1 holds a carriage return \(CR\) alone"),
+        (b"Email,Note\na@b.no,1\rc@d.no,2\n", r"Line 2 holds a carriage return"),
+        (b'Email,Note\na@b.no,"never closed\n', r"From line 2 on.*is a quote never closed"),
+        (b"sep=;\nzoe@fjell.no;1\n", "Line 2 should name the columns"),
+        (b"sep=;\n", "first line of the file is empty"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(path: Path, content: bytes, says: str) -> None:
+    with pytest.raises(ServiceError, match=says):
+        rows_of(path, content)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_spreadsheets_line_about_its_delimiter_is_no_header(path: Path, end: str) -> None:
+    content = end.join(["\ufeffsep=|", "Email|Note", "a@b.no|1,2;3", ""])
+    table, rows = rows_of(path, content)
+    assert (table.delimiter, table.header) == ("|", ("Email", "Note"))
+    assert rows == [Row(3, {"Email": "a@b.no", "Note": "1,2;3"})]
 
 
 def test_a_missing_file(path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from service.domain.evidence import Evidence
+from service.domain.import_rows import Field
 from service.domain.imports import ATTESTATION
 from service.domain.ledger import decrypt
 from service.domain.words import (
@@ -131,6 +132,19 @@ def test_an_unknown_word_for_a_state_stops_the_import(transaction, tmp_path: Pat
     with pytest.raises(ServiceError, match=r"2 lines .* \(frozen\)") as refused, transaction() as tx:
         run(tx, path)
     assert refused.value.code == "status_unknown"
+    with transaction() as tx:
+        assert tx.session.scalars(select(Import)).all() == []
+
+
+@pytest.mark.requirement("E-11")
+def test_nobodys_address_becomes_the_name_of_a_column(transaction, tmp_path: Path) -> None:
+    """A file without a header would put one person's line into the evidence of all others, for ever."""
+    path = tmp_path / "headless.csv"
+    path.write_text("zoe@fjell.no,subscribed\nben@fjell.no,subscribed\n")
+    plan = replace(PLAN, columns={Field.ADDRESS: "zoe@fjell.no", Field.STATUS: "subscribed"})
+    with pytest.raises(ServiceError) as refused, transaction() as tx:
+        run(tx, path, plan)
+    assert refused.value.code == "header_missing"
     with transaction() as tx:
         assert tx.session.scalars(select(Import)).all() == []
 
