@@ -22,7 +22,7 @@ class Brought:
     was_here: bool
     """A reader before the row was let in."""
     acted: bool
-    """By a consent event or a request of their own since."""
+    """By a consent event or a request of their own since. That somebody typed their address into a form is no act."""
     plain: bool
     """Daily, at any hour, not paused, same address."""
     language: str
@@ -35,7 +35,9 @@ class Brought:
 def lock_brought(tx: Transaction, import_id: int) -> list[Brought]:
     """Everybody whom the import let in or asked and who is not erased, with nobody able to change them meanwhile."""
     values = {"import": import_id}
-    # In a statement of its own: what the next one reads is then what holds until this transaction ends.
+    # Sign-ups before subscribers, as whoever presses the button locks them. In statements of their own: what the next
+    # one reads is then what holds until this transaction ends.
+    tx.session.execute(text(_LOCK_SIGNUPS), values)
     tx.session.execute(text(_LOCK), values)
     return [
         Brought(
@@ -49,6 +51,10 @@ def lock_brought(tx: Transaction, import_id: int) -> list[Brought]:
     ]
 
 
+_LOCK_SIGNUPS = """
+SELECT g.id FROM signups g JOIN import_rows r ON r.signup_id = g.id
+WHERE r.import_id = :import ORDER BY g.id FOR UPDATE OF g
+"""
 _LOCK = """
 SELECT s.id FROM subscribers s JOIN import_rows r ON r.subscriber_id = s.id
 WHERE r.import_id = :import AND r.admitted_at IS NOT NULL ORDER BY s.id FOR NO KEY UPDATE OF s
@@ -57,7 +63,7 @@ _BROUGHT = """
 SELECT r.line, r.subscriber_id, r.sealed, r.verdict = 'needs_confirming' AS asked,
        s.created_at < r.admitted_at AS was_here,
        EXISTS (SELECT 1 FROM consent_events e WHERE e.subscriber_id = s.id AND e.actor = 'subscriber'
-                 AND e.recorded_at >= r.admitted_at)
+                 AND e.state <> 'requested' AND e.recorded_at >= r.admitted_at)
            OR EXISTS (SELECT 1 FROM privacy_requests p WHERE p.subscriber_id = s.id AND p.asked_by = 'subscriber'
                         AND p.asked_at >= r.admitted_at) AS acted,
        s.rhythm = 'daily' AND s.local_hour IS NULL AND s.paused_until IS NULL AND s.address_changed_at IS NULL AS plain,

@@ -1,10 +1,14 @@
 """An import taken back: its readers end, those who acted themselves stay, opt-outs stay, nothing is left to decrypt."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from service.demo.servers import Postgres
 from service.domain.evidence import Evidence
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import (
@@ -19,7 +23,7 @@ from service.domain.words import (
     SuppressionReason,
 )
 from service.errors import ServiceError
-from service.store import audit, consent, imports, subscribers, suppressions
+from service.store import audit, consent, imports, signups, subscribers, suppressions
 from service.store.schema import Delivery, Signup, Subscriber
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import admitting, asking, preferences, subscribing, unsubscribing
@@ -27,8 +31,18 @@ from service.usecases.dispatching import send_due
 from service.usecases.undoing_imports import Undone, undo_import
 from tests.builders import statuses
 from tests.conftest import FrozenClock
-from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, a_reader, confirm_token, personal, unsubscribe_token
+from tests.usecases.builders import (
+    BUTTON_EVIDENCE,
+    KEYS,
+    a_reader,
+    confirm_token,
+    decided,
+    personal,
+    sign_up,
+    unsubscribe_token,
+)
 from tests.usecases.import_files import LIFETIME, ORDER, a_file, a_row, rows_of, run, states, verdicts
+from tests.usecases.ledgers import Ledger, a_ledger
 from tests.usecases.sending import a_sender, accepted_by, ordered
 
 
@@ -78,7 +92,7 @@ def test_whoever_it_brought_is_mailed_no_more(
 @pytest.mark.requirement("E-11")
 def test_who_acted_by_themselves_stays(transaction: TransactionFactory, clock: FrozenClock, tmp_path: Path) -> None:
     with transaction() as tx:
-        names = ("quiet", "monthly", "german", "signed-up", "left")
+        names = ("quiet", "typed-in", "monthly", "german", "signed-up", "left")
         import_id = brought(tx, tmp_path, *(f"{name}@fjell.no" for name in names))
         list_id = imports.get_import(tx, import_id).list_id
     clock.advance(hours=1)
@@ -90,14 +104,16 @@ def test_who_acted_by_themselves_stays(transaction: TransactionFactory, clock: F
         preferences.change_preferences(tx, KEYS, control("monthly"), rhythm=Rhythm.MONTHLY)
         preferences.change_preferences(tx, KEYS, control("german"), language="de")  # type: ignore[arg-type]
         a_reader(tx, "signed-up@fjell.no", purposes=("offers",))
+        decided(tx, sign_up(tx, "typed-in@fjell.no", purposes=("offers",)))  # whoever it was
         token = unsubscribe_token(reader_of(tx, "left@fjell.no"), list_id)
         unsubscribing.unsubscribe(tx, KEYS, token, Channel.ONE_CLICK, Evidence())
     clock.advance(hours=1)
     with transaction() as tx:
         done = undo(tx, import_id)
-        assert (done.ended, done.kept) == (1, 4)
+        assert (done.ended, done.kept) == (2, 4)
         assert states(tx) == {
             "quiet@fjell.no": "unsubscribed",
+            "typed-in@fjell.no": "unsubscribed pending",
             "monthly@fjell.no": "active",
             "german@fjell.no": "active",
             "signed-up@fjell.no": "active",
@@ -127,8 +143,8 @@ def test_questions_that_have_not_left_do_not_leave(
             "mailed@fjell.no": "unsubscribed",
             "queued@fjell.no": "unsubscribed",
         }
-        signups = tx.session.scalars(select(Signup).order_by(Signup.id).execution_options(populate_existing=True)).all()
-        assert [signup.state for signup in signups] == [
+        asked = tx.session.scalars(select(Signup).order_by(Signup.id).execution_options(populate_existing=True)).all()
+        assert [signup.state for signup in asked] == [
             SignupState.CONFIRMED,
             SignupState.EXPIRED,
             SignupState.EXPIRED,
@@ -140,6 +156,43 @@ def test_questions_that_have_not_left_do_not_leave(
         assert queued.status is DeliveryStatus.CANCELLED
         again = run(tx, a_file(tmp_path, rows))
         assert [reason for _, _, reason in verdicts(tx, again.import_id)] == ["reader_here", "asked_before", "no_date"]
+
+
+@pytest.fixture
+def committed(
+    fresh_database: tuple[str, str], postgres: Postgres, tmp_path: Path, clock: FrozenClock
+) -> Iterator[Ledger]:
+    with a_ledger(fresh_database, postgres.url(), tmp_path, clock) as ledger:
+        yield ledger
+
+
+def test_undo_waits_for_who_is_just_pressing_the_button(committed: Ledger, tmp_path: Path) -> None:
+    """Both lock the sign-up first, then the reader: neither is the victim of a deadlock."""
+    with committed.transaction() as tx:
+        import_id = run(tx, a_file(tmp_path, [a_row("anna@fjell.no", joined="")])).import_id
+        asking.ask(tx, KEYS, import_id, ORDER, LIFETIME)
+        signup_id = tx.session.scalars(select(Signup.id)).one()
+
+    def undo_there() -> Undone:
+        with committed.transaction() as tx:
+            return undo(tx, import_id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with committed.transaction() as tx:
+            signups.lock_signup(tx, signup_id)
+            undone = pool.submit(undo_there)
+            _wait_until_blocked(tx)
+            confirmed = subscribing.confirm_subscription(tx, KEYS, confirm_token(signup_id), BUTTON_EVIDENCE)
+        assert isinstance(confirmed, subscribing.Confirmed)
+        assert (undone.result().ended, undone.result().kept) == (0, 1)
+    with committed.transaction() as tx:
+        assert states(tx) == {"anna@fjell.no": "active"}
+
+
+def _wait_until_blocked(tx: Transaction) -> None:
+    until = monotonic() + 20
+    while not tx.session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")):
+        assert monotonic() < until, "nobody waits for a lock"
 
 
 @pytest.mark.requirement("E-11")
