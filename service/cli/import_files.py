@@ -59,6 +59,9 @@ StatementFile = Annotated[
 ConfirmedOnly = Annotated[
     bool, typer.Option("--confirmed-only", help="Mail only who confirmed there (double opt-in); ask the others.")
 ]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Lines that are broken or have no status hold no opt-out: you looked.")
+]
 Delimiter = Annotated[str | None, typer.Option(help="comma, semicolon, tab or one character. Default: as the header.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log, without addresses.", show_default=False)]
 OperatorName = Annotated[str | None, typer.Option(help="Who vouches for it. Default: your name on this machine.")]
@@ -78,12 +81,13 @@ def check(
     consent_source: Source = None,
     statement_file: StatementFile = None,
     confirmed_only: ConfirmedOnly = False,
+    skip_unreadable: SkipUnreadable = False,
     delimiter: Delimiter = None,
     json: Json = False,
 ) -> None:
     """Dry run: say in four numbers what an import of this file would do. Nothing is stored.
 
-    Exits with 4 if a word of the status column is not understood: `run` would refuse the file.
+    Exits with 4 if `run` would refuse the file: a status is not understood, or lines cannot be read.
     """
     from service.usecases.importing import check_import
 
@@ -98,12 +102,13 @@ def check(
         consent_source=consent_source,
         statement_file=statement_file,
         confirmed_only=confirmed_only,
+        skip_unreadable=skip_unreadable,
     )
     with opened() as container, _read(file, delimiter) as reading, container.transaction() as tx:
         reserved = container.settings.is_demo
         tally = check_import(tx, container.keys, plan, reading.table, reserved=reserved, on_batch=reading.move)
     _show(plan, reading.table, tally, json=json)
-    if tally.unknown_statuses:
+    if tally.unknown_statuses or (tally.doubtful() and not skip_unreadable):
         raise typer.Exit(ExitCode.UNFINISHED)
 
 
@@ -123,6 +128,7 @@ def run(
     consent_source: Source = None,
     statement_file: StatementFile = None,
     confirmed_only: ConfirmedOnly = False,
+    skip_unreadable: SkipUnreadable = False,
     delimiter: Delimiter = None,
     attest: Annotated[str | None, typer.Option(help="The affirmation, word for word. Default: you are asked.")] = None,
     attestation_file: Annotated[
@@ -149,6 +155,7 @@ def run(
         consent_source=consent_source,
         statement_file=statement_file,
         confirmed_only=confirmed_only,
+        skip_unreadable=skip_unreadable,
     )
     affirmed = _affirmed(attest, attestation_file)
     with opened() as container:
@@ -215,6 +222,7 @@ def _plan(
     consent_source: str | None,
     statement_file: Path | None,
     confirmed_only: bool,
+    skip_unreadable: bool,
 ) -> "Plan":
     from service.domain.import_plans import Plan
 
@@ -229,6 +237,7 @@ def _plan(
         consent_source=consent_source,
         statement_text=_text(statement_file) if statement_file else None,
         confirmed_only=confirmed_only,
+        skip_unreadable=skip_unreadable,
     )
 
 
@@ -302,7 +311,7 @@ def _show(plan: "Plan", table: "Table", tally: "Tally", *, json: bool, **more: i
         note(f"Columns that nothing is read from: {', '.join(unmapped)}. They stay in the evidence of each reader.")
     for name, number in tally.left_out.most_common():
         note(f"{number} cells of {name} are not understood and left out; --map {name}=… may name the wrong column.")
-    _advise(tally, **more)
+    _advise(plan, tally, **more)
 
 
 def _lines(tally: "Tally", reason: str) -> str:
@@ -311,10 +320,17 @@ def _lines(tally: "Tally", reason: str) -> str:
     return ", ".join(map(str, tally.examples.get(ImportReason(reason), [])))
 
 
-def _advise(tally: "Tally", import_id: int | None = None, suppressed: int = 0, withdrawn: int = 0) -> None:
+def _advise(
+    plan: "Plan", tally: "Tally", import_id: int | None = None, suppressed: int = 0, withdrawn: int = 0
+) -> None:
     if tally.unknown_statuses:
         words = ", ".join(tally.shown_statuses()) or "another column's text, it seems"
         note(f"Nobody here knows these states: {words}. Say what each means: --status WORD=unsubscribed.")
+    elif tally.doubtful() and not plan.skip_unreadable:
+        note(
+            f"{tally.doubtful()} lines are broken or have no status; they may say that somebody wants no mail, so "
+            "`run` will refuse the file. Mend them, or look at them and add --skip-unreadable."
+        )
     elif import_id is None:
         note("Nothing was stored. `milepost import run` with the same options takes the opt-outs over and puts the "
              "others into quarantine.")  # fmt: skip

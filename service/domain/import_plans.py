@@ -29,6 +29,7 @@ class Plan:
     consent_source: str | None = None
     statement_text: str | None = None
     confirmed_only: bool = False
+    skip_unreadable: bool = False
 
 
 def make_rules(plan: Plan, header: Sequence[str], topics: Mapping[str, int], *, reserved: bool) -> Rules:
@@ -62,6 +63,7 @@ def make_rules(plan: Plan, header: Sequence[str], topics: Mapping[str, int], *, 
         consent_source=plan.consent_source,
         statement_text=plan.statement_text,
         confirmed_only=plan.confirmed_only,
+        skip_unreadable=plan.skip_unreadable,
         reserved=reserved,
     )
 
@@ -77,6 +79,7 @@ def spell_rules(rules: Rules) -> dict[str, object]:
         "consent_source": rules.consent_source,
         "statement_text": rules.statement_text,
         "confirmed_only": rules.confirmed_only,
+        "skip_unreadable": rules.skip_unreadable,
     }
 
 

@@ -103,6 +103,8 @@ class Rules:
     consent_source: str | None = None
     statement_text: str | None = None
     confirmed_only: bool = False
+    skip_unreadable: bool = False
+    """The operator has looked at the lines that cannot be read: no opt-out is among them."""
     reserved: bool = False
     """As in `parse_address`."""
 

@@ -17,6 +17,8 @@ SLICE = 500
 DAY_LIMIT, DAY = 2_000, timedelta(hours=24)
 """Rows of one import let in within a day."""
 EXAMPLES = 3
+DOUBTFUL = (ImportReason.LINE_BROKEN, ImportReason.STATUS_MISSING)
+"""Why nobody knows what a line says of whom: it may be an opt-out of somebody whom another line makes mailable."""
 LONGEST_WORD = 40
 
 POLICY = """\
@@ -141,6 +143,32 @@ class Tally:
 
     def total(self, verdict: ImportVerdict) -> int:
         return self.counts[verdict].total() if verdict in self.counts else 0
+
+    def doubtful(self) -> int:
+        """Lines that may say that somebody wants no mail."""
+        return sum(self.counts[ImportVerdict.UNREADABLE][reason] for reason in DOUBTFUL)
+
+    def check_readable(self, *, skip_unreadable: bool) -> None:
+        """Raises ServiceError (INVALID) where a line may say that somebody wants no mail, and nobody knows."""
+        if self.unknown_statuses:
+            raise ServiceError(
+                Kind.INVALID,
+                "status_unknown",
+                f"{self.unknown_statuses.total()} lines have a status that nobody here knows "
+                f"({', '.join(self.shown_statuses())}); it may mean that somebody wants no mail. Nothing was imported. "
+                "Say what each means: --status WORD=unsubscribed.",
+                field="status",
+            )
+        if self.doubtful() and not skip_unreadable:
+            lines = [str(line) for reason in DOUBTFUL for line in self.examples[reason]]
+            raise ServiceError(
+                Kind.INVALID,
+                "lines_unreadable",
+                f"{self.doubtful()} lines are broken or have no status, for example {', '.join(lines)}; they may say "
+                "that somebody wants no mail. Nothing was imported. Mend them, or look at them and add "
+                "--skip-unreadable.",
+                field="skip_unreadable",
+            )
 
     def shown_statuses(self) -> list[str]:
         """The unknown words that occur most, unless they look as if another column was meant."""

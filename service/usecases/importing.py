@@ -78,7 +78,7 @@ def run_import(
     """Take the file's opt-outs over and put its consents into quarantine, all or nothing. Nobody is mailable after it.
 
     Raises ServiceError (INVALID) unless the operator affirms where the addresses come from, names the other system, and
-    every word for a state is known: an unknown one may mean that somebody wants no mail.
+    every line can be read for what it says of its person: who is not understood may want no mail.
     """
     check_affirmed(affirmed)
     source_system = _name_system(source_system)
@@ -97,7 +97,7 @@ def run_import(
     for batch in _sort(tx, keys, rules, list_id, table, tally):
         imports.add_rows(tx, import_id, [_new_row(key, import_id, each) for each in batch])
         on_batch()
-    _check_statuses(tally)
+    tally.check_readable(skip_unreadable=rules.skip_unreadable)
     doubles = [(line, ImportVerdict.UNCHANGED, ImportReason.DUPLICATE) for line in tally.duplicates]
     imports.settle_rows(tx, import_id, doubles)
     found = imports.get_import(tx, import_id, lock=True)
@@ -158,18 +158,6 @@ def _new_row(key: bytes, import_id: int, each: _Sorted) -> NewRow:
         plain = json.dumps({"row": each.row.cells, "read": spell_read(each.read)}, ensure_ascii=False).encode()
         sealed = encrypt(key, plain, row_place(import_id, each.row.line))
     return NewRow(each.row.line, each.verdict, each.reason, each.fingerprint, sealed)
-
-
-def _check_statuses(tally: Tally) -> None:
-    if tally.unknown_statuses:
-        raise ServiceError(
-            Kind.INVALID,
-            "status_unknown",
-            f"{tally.unknown_statuses.total()} lines have a status that nobody here knows "
-            f"({', '.join(tally.shown_statuses())}); it may mean that somebody wants no mail. Nothing was imported. "
-            "Say what each means: --status WORD=unsubscribed.",
-            field="status",
-        )
 
 
 def _withdraw(tx: Transaction, keys: Keys, tally: Tally, file: dict[str, Any]) -> int:

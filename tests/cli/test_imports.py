@@ -121,6 +121,19 @@ def test_words_that_nobody_knows(milepost: Milepost, house: Settings, tmp_path: 
     assert known.document["reasons"]["suppressed"]["unsubscribed"] == 2
 
 
+def test_lines_that_may_be_opt_outs(milepost: Milepost, house: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(
+        EXAMPLE.read_text(encoding="utf-8") + 'zoe@inbox.test;"Zo" e;unsubscribed;;;;;;\n', encoding="utf-8"
+    )
+    ran = check(milepost, file=file)
+    assert ran.code == 4
+    assert "1 lines are broken or have no status" in ran.err
+    assert run(milepost, *VOUCH, "--json", file=file).document["error"]["code"] == "lines_unreadable"
+    assert check(milepost, "--skip-unreadable", file=file).code == 0
+    assert run(milepost, *VOUCH, "--skip-unreadable", file=file).code == 0
+
+
 def test_the_operator_says_delimiter_dates_and_words(milepost: Milepost, house: Settings, tmp_path: Path) -> None:
     file, words = tmp_path / "file.csv", tmp_path / "words.txt"
     file.write_text("E-mail|Date\nada@post.example|04.05.2021\n", encoding="utf-8")

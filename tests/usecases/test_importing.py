@@ -137,6 +137,29 @@ def test_an_unknown_word_for_a_state_stops_the_import(transaction, tmp_path: Pat
 
 
 @pytest.mark.requirement("E-11")
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('zoe@fjell.no,"Zoe "Zo" Q",unsubscribed,,,,,,', "line_broken"),
+        ("zoe@fjell.no,Zoe,,,,,,,", "status_missing"),
+        ("zoe@fjell.no,Zoe", "status_missing"),
+    ],
+)
+def test_a_line_that_may_be_an_opt_out_stops_the_import(transaction, tmp_path: Path, line: str, reason: str) -> None:
+    """Another line about the same person would make them mailable."""
+    path = a_file(tmp_path, [a_row("zoe@fjell.no"), (line,)])
+    says = "1 lines are broken or have no status, for example 3;"
+    with pytest.raises(ServiceError, match=says) as refused, transaction() as tx:
+        run(tx, path)
+    assert refused.value.code == "lines_unreadable"
+    with transaction() as tx:
+        assert tx.session.scalars(select(Import)).all() == []
+        done = run(tx, path, replace(PLAN, skip_unreadable=True))
+        assert verdicts(tx, done.import_id) == [(2, "mailable", "evidence"), (3, "unreadable", reason)]
+        assert imports.get_import(tx, done.import_id).rules["skip_unreadable"] is True
+
+
+@pytest.mark.requirement("E-11")
 def test_nobodys_address_becomes_the_name_of_a_column(transaction, tmp_path: Path) -> None:
     """A file without a header would put one person's line into the evidence of all others, for ever."""
     path = tmp_path / "headless.csv"
