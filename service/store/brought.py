@@ -101,14 +101,25 @@ SELECT count(*) FROM cut
 """
 
 
+_EMPTY = """
+UPDATE import_rows SET sealed = NULL, signup_id = NULL,
+    subscriber_id = CASE WHEN admitted_at IS NOT NULL THEN subscriber_id END,
+    address_hmac = CASE WHEN verdict = 'needs_confirming' AND admitted_at IS NOT NULL THEN address_hmac END
+WHERE import_id = :import
+"""
+
+
 def shred(tx: Transaction, import_id: int, at: datetime) -> int:
-    """Empty every row of the import and destroy the key. Returns how many rows were waiting."""
+    """Empty every row of the import and destroy the key. Returns how many rows were waiting.
+
+    Rows stay bound to their readers, of whom more may be held; forgetting these unbinds them.
+    """
     values = {"import": import_id, "at": at}
     waiting = text(
         "SELECT count(*) FROM import_rows WHERE import_id = :import AND sealed IS NOT NULL AND admitted_at IS NULL"
     )
     number = int(tx.session.scalars(waiting, values).one())
-    tx.session.execute(text("UPDATE import_rows SET sealed = NULL WHERE import_id = :import"), values)
+    tx.session.execute(text(_EMPTY), values)
     tx.session.execute(
         text("UPDATE imports SET wrapped = NULL, status = 'undone', undone_at = :at WHERE id = :import"), values
     )

@@ -95,14 +95,22 @@ _EMPTY_SIGNUPS = f"""
 UPDATE signups SET {EMPTIED_SIGNUP}
 WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND address IS NOT NULL RETURNING id
 """  # noqa: S608 - our own words
-_EMPTY_IMPORT_ROWS = """
-UPDATE import_rows SET sealed = NULL,
-    verdict = CASE WHEN admitted_at IS NULL THEN 'suppressed' ELSE verdict END,
-    reason = CASE WHEN admitted_at IS NULL THEN 'erased' ELSE reason END
-WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND sealed IS NOT NULL
-  AND (:by_wish OR admitted_at IS NOT NULL)
-RETURNING import_id, line
+EMPTIED_IMPORT_ROW = """
+    sealed = NULL, subscriber_id = NULL, signup_id = NULL,
+    address_hmac = CASE WHEN verdict = 'needs_confirming' AND admitted_at IS NOT NULL THEN address_hmac END
 """
+"""What is left of an imported row counts. The fingerprint of who was asked stays: nobody is asked twice (D-07)."""
+
+_FORGOTTEN_IMPORT_ROW = f"""
+    {EMPTIED_IMPORT_ROW},
+    verdict = CASE WHEN admitted_at IS NULL AND sealed IS NOT NULL THEN 'suppressed' ELSE verdict END,
+    reason = CASE WHEN admitted_at IS NULL AND sealed IS NOT NULL THEN 'erased' ELSE reason END
+"""
+_EMPTY_IMPORT_ROWS = f"""
+UPDATE import_rows SET {_FORGOTTEN_IMPORT_ROW}
+WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND (:by_wish OR admitted_at IS NOT NULL)
+RETURNING import_id, line
+"""  # noqa: S608 - our own words
 # The order follows the foreign keys. A relay's words may quote the address that it was given, also as the new one of
 # somebody else's change. A delivery keeps its status: it counts in its campaign's report.
 _FORGET = (
@@ -137,13 +145,11 @@ def empty_signups(tx: Transaction, signup_ids: Collection[int], before: datetime
 def empty_import_rows(tx: Transaction, rows: Collection[tuple[int, int]]) -> None:
     tx.session.execute(
         text(
-            """
-            UPDATE import_rows r SET sealed = NULL,
-                verdict = CASE WHEN r.admitted_at IS NULL THEN 'suppressed' ELSE r.verdict END,
-                reason = CASE WHEN r.admitted_at IS NULL THEN 'erased' ELSE r.reason END
+            f"""
+            UPDATE import_rows r SET {_FORGOTTEN_IMPORT_ROW}
             FROM unnest(CAST(:imports AS bigint[]), CAST(:lines AS int[])) AS g(import_id, line)
             WHERE r.import_id = g.import_id AND r.line = g.line
-            """
+            """  # noqa: S608 - our own words
         ),
         {"imports": [row[0] for row in rows], "lines": [row[1] for row in rows]},
     )

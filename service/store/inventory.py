@@ -26,6 +26,8 @@ _COUNTS = {
     "articles_counted_as_mailed": "SELECT count(*) FROM mailed_articles",
     "address_changes_waiting": "SELECT count(*) FROM address_changes",
     "imported_rows_with_text": "SELECT count(*) FROM import_rows WHERE sealed IS NOT NULL",
+    "imported_rows_with_a_fingerprint": "SELECT count(*) FROM import_rows WHERE address_hmac IS NOT NULL",
+    "imports": "SELECT count(*) FROM imports",
     "suppressions_in_force": "SELECT count(*) FROM suppressions WHERE lifted_at IS NULL",
     "erasures": "SELECT count(*) FROM erasures",
 }

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
-from service.store.erasures import EMPTIED_SIGNUP
+from service.store.erasures import EMPTIED_IMPORT_ROW, EMPTIED_SIGNUP
 from service.store.schema import RetentionRun
 from service.store.transaction import Transaction
 
@@ -62,16 +62,18 @@ _SETS = {
         "privacy_requests", "done_at < :cutoff", "DELETE FROM privacy_requests WHERE id IN (SELECT id FROM due_ids)"
     ),
 }
+_OLD_ROWS = (
+    "admitted_at IS NULL AND (sealed IS NOT NULL OR address_hmac IS NOT NULL) "
+    "AND import_id IN (SELECT id FROM imports WHERE created_at < :cutoff)"
+)
 _WHOLE = {
     "repeated_requests": _Set(
         "idempotent_requests", "created_at < :cutoff", "DELETE FROM idempotent_requests WHERE created_at < :cutoff"
     ),
     "import_rows": _Set(
         "import_rows",
-        "sealed IS NOT NULL AND admitted_at IS NULL "
-        "AND import_id IN (SELECT id FROM imports WHERE created_at < :cutoff)",
-        "UPDATE import_rows SET sealed = NULL WHERE sealed IS NOT NULL AND admitted_at IS NULL "
-        "AND import_id IN (SELECT id FROM imports WHERE created_at < :cutoff)",
+        _OLD_ROWS,
+        f"UPDATE import_rows SET {EMPTIED_IMPORT_ROW} WHERE {_OLD_ROWS}",  # noqa: S608 - our own words
     ),
 }
 """Few rows, or rare: in one statement."""

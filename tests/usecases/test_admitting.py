@@ -308,3 +308,16 @@ def test_their_mail_says_that_they_were_taken_over(
     [message] = sender.transport.accepted  # type: ignore[attr-defined]
     plain = message.data.replace(b"=\r\n", b"").replace(b"\r\n", b" ")
     assert b"signed up on 4 May 2021. Fjellsko Sport AS took your subscription over" in plain
+
+
+@pytest.mark.requirement("D-15")
+def test_of_an_erased_reader_the_import_keeps_a_count(transaction: TransactionFactory, tmp_path: Path) -> None:
+    with transaction() as tx:
+        import_id = admit_all(tx, tmp_path, a_row("anna@fjell.no"), a_row("ANNA@fjell.no", joined=""))
+        reader = tx.session.scalars(select(Subscriber.id)).one()
+    erase(transaction, KEYS, AppendOnlyFile(tmp_path / "erasures.jsonl"), reader, asked_by="subscriber")
+    with transaction() as tx:
+        assert [(row.sealed, row.address_hmac, row.subscriber_id) for row in rows_of(tx, import_id)] == [
+            (None, None, None)
+        ] * 2
+        assert [why for _, _, why in verdicts(tx, import_id)] == ["evidence", "duplicate"]

@@ -130,6 +130,9 @@ def test_nobody_is_asked_twice_whatever_is_imported(
         assert send() == [], "no reminder"
     with transaction() as tx:
         assert tx.session.scalars(select(Subscriber)).all() == [], "who did not answer is forgotten after a week"
+        row = rows_of(tx, first)[0]
+        assert row.address_hmac == KEYS.address_hmac("anna@fjell.no")
+        assert (row.subscriber_id, row.signup_id, row.sealed) == (None, None, None), "nothing leads to the events"
 
 
 @pytest.mark.requirement("E-11")
