@@ -132,16 +132,18 @@ WHERE o.hmac IS NOT NULL OR r.hmac IS NOT NULL OR m.hmac IS NOT NULL
 
 
 def add_orders(tx: Transaction, orders: Mapping[bytes, SuppressionReason], source: str) -> int:
-    """Standing orders for all lists, where the same one is not in force already. Returns how many are new."""
+    """Standing orders for all lists, each source's own. Returns how many addresses had no such order before."""
     added = tx.session.scalars(
         text(
             """
-            INSERT INTO suppressions (address_hmac, reason, source, created_at)
-            SELECT g.hmac, g.reason, :source, :now
-            FROM unnest(CAST(:hmacs AS bytea[]), CAST(:reasons AS text[])) AS g(hmac, reason)
+            WITH given AS (SELECT * FROM unnest(CAST(:hmacs AS bytea[]), CAST(:reasons AS text[])) AS g(hmac, reason)),
+            added AS (
+                INSERT INTO suppressions (address_hmac, reason, source, created_at)
+                SELECT g.hmac, g.reason, :source, :now FROM given g
+            )
+            SELECT g.hmac FROM given g
             WHERE NOT EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hmac = g.hmac AND x.reason = g.reason
                                 AND x.list_id IS NULL AND x.lifted_at IS NULL)
-            RETURNING id
             """
         ),
         {

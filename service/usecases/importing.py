@@ -57,7 +57,7 @@ class Imported:
     import_id: int
     tally: Tally
     suppressed: int
-    """Standing orders that are new."""
+    """Addresses with a standing order that no one had given before."""
     withdrawn: int
     """Consents in force here that the file's opt-outs ended."""
 

@@ -28,7 +28,7 @@ class Undone:
     rows_shredded: int
     """Were in quarantine."""
     orders_lifted: int
-    """Standing orders that the import made; they stay unless asked otherwise."""
+    """Standing orders of the import's own; they stay unless asked otherwise, and other imports' stay in any case."""
 
 
 def undo_import(
