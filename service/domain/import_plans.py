@@ -98,6 +98,8 @@ def _check_date_format(text: str) -> None:
         readable = datetime.strptime(_LEAP_DAY.strftime(text), text).date() == _LEAP_DAY.date()  # noqa: DTZ007
     except ValueError:
         readable = False
+    if "%I" in text and "%p" not in text:
+        raise _refusal("date_format", f"{text!r} has hours of a half day (%I) without which half: add %p, or use %H.")
     if not whole or not readable:
         raise _refusal(
             "date_format",

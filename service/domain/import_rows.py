@@ -20,6 +20,7 @@ EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 """Nobody signed up to a newsletter before; 1970 is what software writes that does not know."""
 LONGEST_CELL = 20_000
 """Characters of one mapped cell that are read; the evidence has the whole row."""
+_WHOLE_DATE = re.compile(r"[0-9]{4}(-?)[0-9]{2}\1[0-9]{2}([Tt ].*)?")
 _SEVERAL = re.compile(r"[,;|\n]")
 
 
@@ -221,10 +222,12 @@ def judge_evidence(
 
 
 def parse_time(text: str, date_format: str | None) -> datetime | None:
-    """The time in `text`; without a zone it is UTC. None for what is no whole date."""
+    """The time in `text`; without a zone it is UTC. None for what does not name year, month and day."""
     try:
         if date_format:
             found = datetime.strptime(text, date_format)  # noqa: DTZ007 - a zone is in the format, or it is UTC
+        elif not _WHOLE_DATE.fullmatch(text):  # ISO 8601 has weeks too, whose first day nobody may have meant
+            return None
         else:
             found = datetime.fromisoformat(text.removesuffix(" UTC"))
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -44,6 +44,7 @@ def test_columns_are_found_however_they_are_cased() -> None:
         ({"purposes": ()}, "purpose", "--purpose digest"),
         ({"date_format": "%m/%Y"}, "date_format", "no whole date"),
         ({"date_format": "%d.%m."}, "date_format", "no whole date"),
+        ({"date_format": "%d.%m.%Y %I:%M"}, "date_format", "add %p, or use %H"),
         ({"date_format": "%d.%m.%Y %Q"}, "date_format", "no whole date"),
     ],
 )
@@ -59,6 +60,6 @@ def test_a_file_of_opt_outs_needs_no_purpose() -> None:
     assert rules(columns=columns, all_are=Standing.UNSUBSCRIBED, purposes=()).all_are is Standing.UNSUBSCRIBED
 
 
-@pytest.mark.parametrize("text", ["%d.%m.%Y", "%m/%d/%y", "%d %b %Y %H:%M", "%Y%m%d"])
+@pytest.mark.parametrize("text", ["%d.%m.%Y", "%m/%d/%y", "%d %b %Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y%m%d"])
 def test_whole_dates(text: str) -> None:
     assert rules(date_format=text).date_format == text

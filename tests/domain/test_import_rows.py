@@ -43,6 +43,9 @@ def test_a_row_with_date_and_source_is_evidence() -> None:
         ({"consent_at": "04/05/2021"}, ImportReason.DATE_UNREADABLE),
         ({"consent_at": "last spring"}, ImportReason.DATE_UNREADABLE),
         ({"consent_at": "1620123456"}, ImportReason.DATE_UNREADABLE),
+        ({"consent_at": "2011-W05"}, ImportReason.DATE_UNREADABLE),
+        ({"consent_at": "2011W055T10:11"}, ImportReason.DATE_UNREADABLE),
+        ({"consent_at": "2011-05"}, ImportReason.DATE_UNREADABLE),
         ({"consent_at": "1970-01-01"}, ImportReason.DATE_TOO_OLD),
         ({"consent_at": "2026-03-03"}, ImportReason.DATE_IN_FUTURE),
         ({"consent_source": " \u00a0"}, ImportReason.NO_SOURCE),
@@ -137,6 +140,15 @@ def test_an_import_spells_addresses_as_sign_ups_do() -> None:
     assert one is not None
     assert other is not None
     assert one.dedupe_key == other.dedupe_key
+
+
+@pytest.mark.parametrize(
+    "text", ["2021-05-04", "20210504", "20210504T101112Z", "2021-05-04 10:11", "2021-05-04T10:11:12.5+02:00"]
+)
+def test_whole_dates(text: str) -> None:
+    found = parse_time(text, None)
+    assert found is not None
+    assert found.date().isoformat() == "2021-05-04"
 
 
 words = st.text(max_size=30) | st.sampled_from([*STATUS_WORDS, "2021-05-04", "9999-12-31", "digest", "a@fjell.no"])
