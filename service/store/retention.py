@@ -1,6 +1,6 @@
 """What each rule of retention acts on, and how: counted, and done in sets (templates/privacy/retention.toml).
 
-Two rules end a whole person; their due persons are listed here and forgotten by `usecases/retaining.py`.
+Three rules end a whole person; their due persons are listed here and forgotten by `usecases/retaining.py`.
 """
 
 from collections.abc import Sequence
@@ -84,6 +84,19 @@ _PERSONS = {
         s.created_at < :cutoff AND NOT EXISTS (
             SELECT FROM subscriptions b
             WHERE b.subscriber_id = s.id AND (b.given_at IS NOT NULL OR b.updated_at >= :cutoff))
+        AND NOT EXISTS (SELECT FROM signups g WHERE g.address_hmac = s.address_hmac AND g.created_at >= :cutoff)
+    """,
+    # Whoever typed their address into a form since makes no difference: only what was given or taken last counts.
+    "undone_imports": """
+        EXISTS (SELECT FROM subscriptions b WHERE b.subscriber_id = s.id AND b.given_at IS NOT NULL)
+        AND NOT EXISTS (
+            SELECT FROM subscriptions b
+            WHERE b.subscriber_id = s.id AND (
+                b.state = 'active' OR b.updated_at >= :cutoff OR b.given_at IS NOT NULL AND (
+                    SELECT e.state FROM consent_events e
+                    WHERE e.subscriber_id = s.id AND e.list_id = b.list_id AND e.purpose = b.purpose
+                      AND e.state IN ('given', 'reaffirmed', 'withdrawn', 'invalidated')
+                    ORDER BY e.seq DESC LIMIT 1) <> 'invalidated'))
         AND NOT EXISTS (SELECT FROM signups g WHERE g.address_hmac = s.address_hmac AND g.created_at >= :cutoff)
     """,
     "consent_proof": """

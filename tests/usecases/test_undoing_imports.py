@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 
 from service.demo.servers import Postgres
 from service.domain.evidence import Evidence
+from service.domain.retention import parse_retention
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import (
     Channel,
@@ -26,8 +27,10 @@ from service.errors import ServiceError
 from service.store import audit, consent, imports, signups, subscribers, suppressions
 from service.store.schema import Delivery, Signup, Subscriber
 from service.store.transaction import Transaction, TransactionFactory
+from service.texts import templates_dir
 from service.usecases import admitting, asking, preferences, subscribing, unsubscribing
 from service.usecases.dispatching import send_due
+from service.usecases.retaining import retain
 from service.usecases.undoing_imports import Undone, undo_import
 from tests.builders import statuses
 from tests.conftest import FrozenClock
@@ -44,6 +47,8 @@ from tests.usecases.builders import (
 from tests.usecases.import_files import LIFETIME, ORDER, a_file, a_row, rows_of, run, states, verdicts
 from tests.usecases.ledgers import Ledger, a_ledger
 from tests.usecases.sending import a_sender, accepted_by, ordered
+
+RULES = parse_retention((templates_dir() / "privacy/retention.toml").read_text(encoding="utf-8")).rules
 
 
 def undo(tx: Transaction, import_id: int, **changes: bool) -> Undone:
@@ -119,6 +124,36 @@ def test_who_acted_by_themselves_stays(transaction: TransactionFactory, clock: F
             "signed-up@fjell.no": "active",
             "left@fjell.no": "unsubscribed",
         }
+
+
+@pytest.mark.requirement("E-11", "D-19")
+def test_a_week_later_nothing_is_held_of_whoever_it_brought(
+    transaction: TransactionFactory, clock: FrozenClock, tmp_path: Path
+) -> None:
+    with transaction() as tx:
+        import_id = brought(tx, tmp_path, *(f"{name}@fjell.no" for name in ("quiet", "typed-in", "monthly", "again")))
+        a_reader(tx, "own@fjell.no")
+    clock.advance(hours=1)
+    with transaction() as tx:
+        monthly = KEYS.seal(Token(TokenKind.CONTROL, reader_of(tx, "monthly@fjell.no")))
+        preferences.change_preferences(tx, KEYS, monthly, rhythm=Rhythm.MONTHLY)
+        undo(tx, import_id)
+    clock.advance(days=1)
+    with transaction() as tx:
+        typed_in = decided(tx, sign_up(tx, "typed-in@fjell.no")).subscriber_id
+        a_reader(tx, "again@fjell.no")
+    clock.advance(days=6)
+    assert retain(transaction, KEYS.ledger, RULES, all_rules=True)["undone_imports"] == 1
+    clock.advance(days=2)
+    assert retain(transaction, KEYS.ledger, RULES, all_rules=True)["undone_imports"] == 1
+    with transaction() as tx:
+        assert states(tx) == dict.fromkeys(("monthly@fjell.no", "again@fjell.no", "own@fjell.no"), "active")
+        assert consent.find_subject_key(tx, KEYS.ledger, typed_in or 0) is None
+        assert consent.list_events(tx, typed_in or 0)[-1].state is ConsentState.EXPIRED
+        bound = [(row.subscriber_id is None, row.address_hmac) for row in rows_of(tx, import_id)]
+        assert bound == [(True, None), (True, None), (False, None), (False, None)]
+    clock.advance(days=400)
+    assert retain(transaction, KEYS.ledger, RULES, all_rules=True)["undone_imports"] == 0
 
 
 @pytest.mark.requirement("E-11")
