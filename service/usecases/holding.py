@@ -19,6 +19,9 @@ from service.store.proofs import place_of
 from service.store.transaction import Transaction
 
 FORMAT = "milepost-held-1"
+_LINES = ("\t", "\r", "\n")
+_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""With what a formula begins in a spreadsheet, the full-width signs of East Asian ones too."""
 
 
 def get_held(tx: Transaction, keys: Keys, subscriber_id: int, language: str | None = None) -> Held | None:
@@ -111,7 +114,7 @@ def _cell(value: Any) -> str:
         return json.dumps(value, default=_plain, ensure_ascii=False) if value else ""
     text = _plain(value) if isinstance(value, datetime) else str(value)
     # A spreadsheet would compute what somebody typed into a form.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(_LINES) or text.lstrip().startswith(_SIGNS) else text
 
 
 def _plain(value: Any) -> str:

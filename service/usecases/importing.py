@@ -119,9 +119,12 @@ def run_import(
 
 
 def _name_system(name: str) -> str:
-    if not name.strip():
+    if not name.strip() or "@" in name:  # it is listed in clear, and no erasure finds it
         raise ServiceError(
-            Kind.INVALID, "source_system_missing", "Nothing was imported: name the other system.", field="source_system"
+            Kind.INVALID,
+            "source_system_missing",
+            "Nothing was imported: name the other system, without an address.",
+            field="source_system",
         )
     return name.strip()
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 from sqlalchemy import inspect, text
@@ -120,6 +120,18 @@ def test_the_csv_files_have_every_row(tx: Transaction, reader: int) -> None:
     for name, rows in asdict(found).items():
         assert len(tables[name]) == (1 if name == "profile" else len(rows))
     assert "reason" in archive.read("suppressions.csv").decode("utf-8-sig"), "an empty part has its head"
+
+
+@pytest.mark.parametrize(
+    "text", ["=1", "+1", "-1", "@f", "\t1", "\r1", "\n1", "\n=1", " =1", "\u00a0=1", "\uff1d1", "\uff201"]
+)
+def test_no_spreadsheet_computes_what_somebody_typed(tx: Transaction, reader: int, text: str) -> None:
+    found = holding.get_held(tx, KEYS, reader)
+    assert found is not None
+    found = replace(found, profile=replace(found.profile, first_name=text))
+    archive = zipfile.ZipFile(io.BytesIO(holding.render_csv(found, [])))
+    [profile] = csv.DictReader(io.StringIO(archive.read("profile.csv").decode("utf-8-sig"), newline=""))
+    assert profile["first_name"] == f"'{text}"
 
 
 def test_every_table_about_a_person_is_read(tx: Transaction) -> None:

@@ -113,6 +113,7 @@ def test_a_merge_reaches_nobody_in_quarantine(tx: Transaction, tmp_path: Path) -
     [
         ({"affirmed": "they asked, honestly"}, "not_affirmed"),
         ({"source_system": " "}, "source_system_missing"),
+        ({"source_system": "zoe@fjell.no"}, "source_system_missing"),
         ({"reason": "x"}, "reason_missing"),
     ],
 )
