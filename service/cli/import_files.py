@@ -63,6 +63,7 @@ SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Lines that are broken or have no status hold no opt-out: you looked.")
 ]
 Delimiter = Annotated[str | None, typer.Option(help="comma, semicolon, tab or one character. Default: as the header.")]
+AttestationFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="A file with the affirmation.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log, without addresses.", show_default=False)]
 OperatorName = Annotated[str | None, typer.Option(help="Who vouches for it. Default: your name on this machine.")]
 
@@ -131,9 +132,7 @@ def run(
     skip_unreadable: SkipUnreadable = False,
     delimiter: Delimiter = None,
     attest: Annotated[str | None, typer.Option(help="The affirmation, word for word. Default: you are asked.")] = None,
-    attestation_file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A file with the affirmation.")
-    ] = None,
+    attestation_file: AttestationFile = None,
     operator: OperatorName = None,
     json: Json = False,
 ) -> None:

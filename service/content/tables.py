@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -123,7 +123,7 @@ class Table:
     def _named(self, cells: list[str]) -> dict[str, str]:
         named = dict(zip(self.header, cells, strict=False))
         for number in range(len(self.header), len(cells)):
-            named[f"column {number + 1}"] = cells[number]
+            named[_unlike(self.header, f"column {number + 1}", number + 1)] = cells[number]
         return named
 
 
@@ -138,10 +138,15 @@ def _named_apart(names: list[str]) -> Iterator[str]:
     """Blank and repeated names made different, so that no cell is lost."""
     seen: set[str] = set()
     for number, name in enumerate(names, 1):
-        plain = " ".join(name.split()) or f"column {number}"
-        unique = plain if plain not in seen else f"{plain} (column {number})"
+        unique = _unlike(seen, " ".join(name.split()) or f"column {number}", number)
         seen.add(unique)
         yield unique
+
+
+def _unlike(taken: Container[str], name: str, number: int) -> str:
+    while name in taken:
+        name = f"{name} (column {number})"
+    return name
 
 
 def _broken(line: int, error: Exception) -> ServiceError:

@@ -52,6 +52,21 @@ def test_no_cell_is_lost(path: Path) -> None:
     assert rows[1].cells == {"Email": "short@b.no"}
 
 
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("Email,Email (column 3),Email", ("Email", "Email (column 3)", "Email (column 3) (column 3)")),
+        ("Email (column 3),Email,Email", ("Email (column 3)", "Email", "Email (column 3) (column 3)")),
+        ("column 2,,Note", ("column 2", "column 2 (column 2)", "Note")),
+        ("Email,Note,column 4", ("Email", "Note", "column 4")),
+    ],
+)
+def test_no_column_takes_anothers_name(path: Path, header: str, names: tuple[str, ...]) -> None:
+    table, rows = rows_of(path, f"{header}\n1,2,3,4\n")
+    assert table.header == names
+    assert list((rows[0].cells or {}).values()) == ["1", "2", "3", "4"]
+
+
 def test_a_line_with_stray_quotes_is_one_unreadable_line(path: Path) -> None:
     _, rows = rows_of(path, 'Email,Note\n"a@b.no"x,1\nc@d.no,2\n')
     assert [(row.line, row.cells is None) for row in rows] == [(2, True), (3, False)]
