@@ -144,7 +144,7 @@ class HeldImportRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldChange:
-    """A change of address that waits for its confirmation."""
+    """A change of address that waits for its confirmation. Whether the address could be asked, it does not say."""
 
     address: str
     created_at: datetime

@@ -9,7 +9,8 @@ from service.domain.words import Language, Purpose, SignupState, SuppressionReas
 
 DAY_LIMIT, DAY = 1, timedelta(hours=24)
 MONTH_LIMIT, MONTH = 3, timedelta(days=30)
-"""Mails that sign-ups may cause per abuse key (E-05): a victim of list bombing gets one, wherever it comes from."""
+"""Mails that sign-ups and changes of address may cause per abuse key, together (E-05): a victim of list bombing gets
+one, wherever it comes from."""
 
 SHOWN_AGAIN_SECONDS = 1.0
 """A form shown again is already filled in: a person needs only this long for its one button."""
@@ -34,10 +35,15 @@ class Freshness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailsSent:
-    """Mails that sign-ups for one abuse key have caused."""
+    """Mails that sign-ups and changes of address have caused for one abuse key."""
 
     last_day: int
     last_month: int
+
+    @property
+    def spent(self) -> bool:
+        """Whether the mailbox has had its share (E-05)."""
+        return self.last_day >= DAY_LIMIT or self.last_month >= MONTH_LIMIT
 
 
 def check_form_token(
@@ -69,7 +75,7 @@ def decide_signup(
     """What becomes of a sign-up. The one who typed it in never learns which (E-04)."""
     if suppressions - LIFTABLE:
         return SignupState.SUPPRESSED
-    if mails.last_day >= DAY_LIMIT or mails.last_month >= MONTH_LIMIT:
+    if mails.spent:
         return SignupState.LIMITED
     if ticked <= active:
         return SignupState.ALREADY_ACTIVE

@@ -51,16 +51,6 @@ def count_of_subscriber(tx: Transaction, subscriber_id: int) -> int:
     )
 
 
-def count_of_address(tx: Transaction, abuse_hmac: bytes) -> tuple[int, int]:
-    """How many questions went to this mailbox for changes that are still known: within a day, and in all."""
-    row = tx.session.execute(
-        select(func.count().filter(AddressChange.created_at > tx.now - DAY), func.count()).where(
-            AddressChange.abuse_hmac == abuse_hmac
-        )
-    ).one()
-    return row[0], row[1]
-
-
 def find_change(tx: Transaction, change_id: int) -> AddressChange | None:
     return tx.session.get(AddressChange, change_id, populate_existing=True)
 

@@ -64,7 +64,7 @@ def list_signups(tx: Transaction, subscriber_id: int) -> tuple[HeldSignup, ...]:
 
 
 def list_mails(tx: Transaction, subscriber_id: int) -> tuple[HeldMail, ...]:
-    """The newest first."""
+    """The newest first. Not those that asked another address about a change: their fate is that mailbox's secret."""
     return tuple(
         HeldMail(
             **row
@@ -145,7 +145,7 @@ FROM deliveries d
 JOIN lists l ON l.id = d.list_id
 LEFT JOIN revisions r ON r.id = d.revision_id
 LEFT JOIN issues i ON i.id = d.issue_id
-WHERE d.subscriber_id = :id ORDER BY d.id DESC
+WHERE d.subscriber_id = :id AND d.kind <> 'address_change' ORDER BY d.id DESC
 """
 _ARTICLES = """
 SELECT a.title, a.canonical_url AS url, m.delivery_id

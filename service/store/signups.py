@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, union_all, update
 
 from service.domain.evidence import Evidence
 from service.domain.forms import SignupRequest
 from service.domain.signups import DAY, MONTH, MailsSent
 from service.domain.words import SignupState
-from service.store.schema import Form, Signup
+from service.store.schema import AddressChange, Delivery, Form, Signup
 from service.store.transaction import Transaction
 
 
@@ -79,12 +79,18 @@ def lock_abuse_keys(tx: Transaction, abuse_hmacs: Iterable[bytes]) -> None:
 
 
 def count_mails(tx: Transaction, abuse_hmac: bytes) -> MailsSent:
-    """How many mails sign-ups for this key caused: the limit per address is a fact here, not in Redis (E-05)."""
-    caused = select(
-        func.count().filter(Signup.decided_at > tx.now - DAY).label("last_day"),
-        func.count().label("last_month"),
-    ).where(Signup.abuse_hmac == abuse_hmac, Signup.mailed, Signup.decided_at > tx.now - MONTH)
-    row = tx.session.execute(caused).one()
+    """How many mails sign-ups and changes of address caused for this key, together: one mailbox gets one question a
+    day, whoever causes it. A change counts for as long as it is kept. The limit is a fact here, not in Redis (E-05)."""
+    by_signups = select(Signup.decided_at.label("at")).where(Signup.abuse_hmac == abuse_hmac, Signup.mailed)
+    mailed = exists().where(Delivery.address_change_id == AddressChange.id)  # not each change is
+    by_changes = select(AddressChange.created_at).where(AddressChange.abuse_hmac == abuse_hmac, mailed)
+    caused = union_all(by_signups, by_changes).subquery()
+    row = tx.session.execute(
+        select(
+            func.count().filter(caused.c.at > tx.now - DAY).label("last_day"),
+            func.count().label("last_month"),
+        ).where(caused.c.at > tx.now - MONTH)
+    ).one()
     return MailsSent(row.last_day, row.last_month)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from service.domain.imports import Slice, SliceOrder
-from service.domain.signups import DAY_LIMIT, MONTH_LIMIT
 from service.domain.tokens import Keys
 from service.domain.words import Channel, ConsentState, ImportVerdict, Language, MailKind, Purpose
 from service.errors import Kind, ServiceError
@@ -65,8 +64,7 @@ def _leave_mailed(tx: Transaction, keys: Keys, candidates: Sequence[Candidate]) 
     chosen: dict[bytes, Candidate] = {}
     for each in candidates:
         mailbox = keys.address_hmac(each.address.abuse_key)
-        mails = signups.count_mails(tx, mailbox)
-        if mailbox not in chosen and mails.last_day < DAY_LIMIT and mails.last_month < MONTH_LIMIT:
+        if mailbox not in chosen and not signups.count_mails(tx, mailbox).spent:
             chosen[mailbox] = each
     return list(chosen.values())
 

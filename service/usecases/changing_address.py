@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from service.domain.addresses import Address, mask_address
 from service.domain.evidence import Evidence
 from service.domain.private_access import CHANGE_FOR, CHANGES_A_DAY
-from service.domain.signups import DAY_LIMIT, MONTH_LIMIT
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Keys, TokenKind
 from service.domain.words import Channel, ConsentState, Language, MailKind, SubscriptionState
@@ -49,9 +48,12 @@ class ChangeGone:
 def ask_change(tx: Transaction, keys: Keys, subscriber_id: int, address: Address) -> None:
     """Ask the new address whether it is the reader's; the old one stays until it says yes.
 
-    Silent where nothing may be mailed: the address is suppressed, or has had its share of our questions (E-05).
+    Noted in any case, so that the reader's own pages tell nothing of the other mailbox; mailed only where it may be:
+    the address is not suppressed, and has not had its share of our questions (E-05).
     Raises ServiceError (INVALID, field `address`) for the address that the reader has.
     """
+    address_hmac, abuse_hmac = keys.address_hmac(address.dedupe_key), keys.address_hmac(address.abuse_key)
+    signups.lock_abuse_keys(tx, [abuse_hmac])  # before the reader, as everywhere: no deadlock
     subscriber = subscribers.lock_subscriber(tx, subscriber_id)
     if subscriber is None:
         raise LookupError("a change needs a subscriber")
@@ -59,16 +61,10 @@ def ask_change(tx: Transaction, keys: Keys, subscriber_id: int, address: Address
         raise ServiceError(
             Kind.INVALID, "address_same", "The mails go to this address already; nothing was changed.", field="address"
         )
-    address_hmac, abuse_hmac = keys.address_hmac(address.dedupe_key), keys.address_hmac(address.abuse_key)
-    signups.lock_abuse_keys(tx, [abuse_hmac])
-    may_ask = (
-        address_changes.count_of_subscriber(tx, subscriber_id) < CHANGES_A_DAY
-        and _may_mail(tx, abuse_hmac)
-        and not suppressions.is_suppressed(tx, address_hmac)
-    )
-    list_id = subscribers.find_a_list(tx, subscriber_id)
-    if not may_ask or list_id is None:
+    if address_changes.count_of_subscriber(tx, subscriber_id) >= CHANGES_A_DAY:
         return
+    may_mail = not signups.count_mails(tx, abuse_hmac).spent and not suppressions.is_suppressed(tx, address_hmac)
+    list_id = subscribers.find_a_list(tx, subscriber_id)
     change_id = address_changes.add_change(
         tx,
         subscriber_id,
@@ -77,13 +73,14 @@ def ask_change(tx: Transaction, keys: Keys, subscriber_id: int, address: Address
         abuse_hmac=abuse_hmac,
         expires_at=tx.now + CHANGE_FOR,
     )
-    deliveries.add_interactive(
-        tx,
-        kind=MailKind.ADDRESS_CHANGE,
-        subscriber_id=subscriber_id,
-        list_id=list_id,
-        address_change_id=change_id,
-    )
+    if may_mail and list_id is not None:
+        deliveries.add_interactive(
+            tx,
+            kind=MailKind.ADDRESS_CHANGE,
+            subscriber_id=subscriber_id,
+            list_id=list_id,
+            address_change_id=change_id,
+        )
 
 
 def get_change(tx: Transaction, keys: Keys, token_text: str) -> ChangeAsked | AddressTaken | ChangeGone | NotOurs:
@@ -109,10 +106,12 @@ def confirm_change(
     token = keys.open(TokenKind.ADDRESS_CHANGE, token_text)
     if token is None:
         return NotOurs()
-    change = address_changes.lock_change(tx, token.first)
-    if change is not None:  # so that no sign-up of the same address becomes a reader meanwhile
+    change = address_changes.find_change(tx, token.first)
+    subscriber = None
+    if change is not None:  # in the order of `ask_change`; and no sign-up of this address becomes a reader meanwhile
         signups.lock_abuse_keys(tx, [change.abuse_hmac])
-    subscriber = subscribers.lock_subscriber(tx, change.subscriber_id) if change else None
+        subscriber = subscribers.lock_subscriber(tx, change.subscriber_id)
+        change = address_changes.lock_change(tx, token.first)
     refused = _refusal(tx, keys, change, subscriber)
     if refused or change is None or subscriber is None:
         return refused or ChangeGone()
@@ -175,10 +174,3 @@ def _refusal(
     if subscribers.find_by_dedupe_key(tx, change.dedupe_key) is not None:
         return AddressTaken(subscriber.language)
     return None
-
-
-def _may_mail(tx: Transaction, abuse_hmac: bytes) -> bool:
-    """As for sign-ups, and counted together with theirs: a stranger's mailbox gets one question a day (E-05)."""
-    asked = signups.count_mails(tx, abuse_hmac)
-    last_day, known = address_changes.count_of_address(tx, abuse_hmac)
-    return asked.last_day + last_day < DAY_LIMIT and asked.last_month + known < MONTH_LIMIT

@@ -17,6 +17,7 @@ from service.domain.words import (
     Language,
     MailKind,
     Purpose,
+    SignupState,
     SubscriptionState,
     SuppressionReason,
 )
@@ -190,6 +191,22 @@ def test_a_stranger_gets_one_question_a_day_whoever_asks_and_however_it_is_spelt
     assert ask(tx, other, "victim@new.no") is None
     tx.now += timedelta(hours=25)
     assert ask(tx, other, "victim@new.no")
+
+
+def test_a_change_and_a_sign_up_share_one_question_a_day(tx, reader):
+    """E-05: a form right after the change mails the stranger no second time."""
+    assert ask(tx, reader, "victim@new.no")
+    assert decided(tx, sign_up(tx, "victim+2@new.no")).state is SignupState.LIMITED
+    tx.now += timedelta(hours=25)
+    assert decided(tx, sign_up(tx, "victim@new.no")).state is SignupState.ASKED
+
+
+def test_what_was_not_mailed_takes_no_share(tx, reader):
+    suppressions.add_suppression(
+        tx, address_hmac=KEYS.address_hmac(NEW), reason=SuppressionReason.ERASED, source="test"
+    )
+    assert ask(tx, reader) is None
+    assert decided(tx, sign_up(tx, NEW)).state is SignupState.ASKED
 
 
 def test_a_reader_may_ask_three_times_a_day(tx, reader):

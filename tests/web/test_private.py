@@ -11,6 +11,8 @@ from email import message_from_bytes, policy
 import pytest
 from sqlalchemy import select, text
 
+from service.domain.ledger import spell_time
+from service.domain.outcomes import Phase
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import (
     Channel,
@@ -397,6 +399,35 @@ class TestAnotherAddress:
         asked = self.ask(client, page)
         assert (asked.status_code, asked.headers["location"]) == (303, f"{page}?done=address#address-title")
         assert deliveries(container, MailKind.ADDRESS_CHANGE) == []
+
+    @pytest.mark.parametrize("known", ["unknown", "refused", *SuppressionReason, "asked today"])
+    def test_the_readers_own_pages_tell_nothing_of_the_other_mailbox(
+        self, client, page, container, keys, clock, reader, known
+    ):
+        """E-04: what the asker typed, and nothing of what became of it."""
+        if known in list(SuppressionReason):
+            with container.transaction() as tx:
+                tx.session.execute(
+                    text("INSERT INTO suppressions (address_hmac, reason, source) VALUES (:hmac, :reason, 'test')"),
+                    {"hmac": keys.address_hmac(self.NEW), "reason": known},
+                )
+        if known == "asked today":
+            reader.sign_up(address=self.NEW)
+            reader.process()
+        script = {self.NEW: (Phase.RCPT, 550, "5.1.1", "no such user")} if known == "refused" else {}
+        self.ask(client, page)
+        assert len(deliveries(container, MailKind.ADDRESS_CHANGE)) == (known in ("unknown", "refused"))
+        send_due(a_sender(container.transaction, clock, lane=Lane.INTERACTIVE, script=script))
+        held = client.get(page + "/data.json").json()
+        [change] = held["address_changes"]
+        now = clock.now()
+        assert change == {
+            "address": self.NEW,
+            "created_at": spell_time(now),
+            "expires_at": spell_time(now + timedelta(hours=24)),
+        }
+        assert {mail["kind"] for mail in held["mails"]} == {"confirmation", "welcome"}
+        assert client.get(page).text.count(self.NEW) == 1
 
     @pytest.mark.parametrize(
         ("address", "words"),
