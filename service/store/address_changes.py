@@ -87,6 +87,14 @@ def move_subscriber(
     tx.session.execute(delete(AddressChange).where(AddressChange.subscriber_id == subscriber_id))
 
 
+def lock_signups(tx: Transaction, subscriber_id: int) -> None:
+    """Those that `close_signups` will close. Before the subscriber, as when one is confirmed: no deadlock."""
+    tx.session.execute(
+        text("SELECT FROM signups WHERE subscriber_id = :id AND state = 'asked' ORDER BY id FOR UPDATE"),
+        {"id": subscriber_id},
+    )
+
+
 def close_signups(tx: Transaction, subscriber_id: int) -> None:
     """Whoever still reads the old mailbox can confirm nothing for the new one."""
     tx.session.execute(

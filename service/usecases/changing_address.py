@@ -110,6 +110,7 @@ def confirm_change(
     subscriber = None
     if change is not None:  # in the order of `ask_change`; and no sign-up of this address becomes a reader meanwhile
         signups.lock_abuse_keys(tx, [change.abuse_hmac])
+        address_changes.lock_signups(tx, change.subscriber_id)
         subscriber = subscribers.lock_subscriber(tx, change.subscriber_id)
         change = address_changes.lock_change(tx, token.first)
     refused = _refusal(tx, keys, change, subscriber)

@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -136,12 +137,13 @@ def send_due(sender: Sender) -> int:
 def _send_batch(sender: Sender) -> tuple[int, bool]:
     """Claim, send and record one batch. Returns how many messages were tried, and whether to go on."""
     claimed_at = sender.clock.monotonic()
-    claimed, to_send = _claim(sender)
+    claimed, to_send, now = _claim(sender)
     if not claimed.held:
         return 0, claimed.skipped > 0
     attempts = {held.delivery_id: held.attempts for held in claimed.held}
     copies: list[Copy] = []
-    results = list(_send(sender, to_send, attempts, claimed_at, copies))
+    write = partial(_write, sender, now=now)
+    results = list(_send(sender, to_send, write, attempts, claimed_at, copies))
     seconds = sender.clock.monotonic() - claimed_at
     with sender.transaction() as tx:
         recorded = claims.record_results(tx, sender.worker_id, results)
@@ -153,14 +155,15 @@ def _send_batch(sender: Sender) -> tuple[int, bool]:
     return len(results), sender.hold is None
 
 
-def _claim(sender: Sender) -> tuple[claims.Claimed, list[Letter]]:
+def _claim(sender: Sender) -> tuple[claims.Claimed, list[Letter], datetime]:
+    """What is held now, the letters of it, and the time at which what they say was true."""
     with sender.transaction() as tx:
         if not worker_processes.may_claim(tx, sender.worker_id):
             sender.ended = True
             log.warning("declared_lost_and_alive", worker_id=str(sender.worker_id))
-            return claims.Claimed([], 0), []
+            return claims.Claimed([], 0), [], tx.now
         claimed = _claim_next(tx, sender) if sender.lane is Lane.BULK else _claim_of(tx, sender, None)
-        return claimed, letters.read_letters(tx, [held.delivery_id for held in claimed.held])
+        return claimed, letters.read_letters(tx, [held.delivery_id for held in claimed.held]), tx.now
 
 
 def _claim_next(tx: Transaction, sender: Sender) -> claims.Claimed:
@@ -189,7 +192,12 @@ def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None) -> claim
 
 
 def _send(
-    sender: Sender, to_send: list[Letter], attempts: dict[int, int], claimed_at: float, copies: list[Copy]
+    sender: Sender,
+    to_send: list[Letter],
+    write: Callable[[Letter], Message | Outcome],
+    attempts: dict[int, int],
+    claimed_at: float,
+    copies: list[Copy],
 ) -> Iterator[Result]:
     """Start messages one by one for as long as the claim permits it; yield what became of those that were tried.
 
@@ -204,7 +212,7 @@ def _send(
         for letter in to_send:
             if stop or sender.clock.monotonic() >= starts_end or sender.stopping():
                 return
-            written = _write(sender, letter)
+            written = write(letter)
             if isinstance(written, Outcome):
                 unwritable.append(written)
             else:
@@ -232,10 +240,13 @@ def _keep(tx: Transaction, sender: Sender, copies: list[Copy], results: list[Res
     )
 
 
-def _write(sender: Sender, letter: Letter) -> Message | Outcome:
-    """The message, or why it can never be one: one bad letter fails alone and stops nobody else's."""
+def _write(sender: Sender, letter: Letter, *, now: datetime) -> Message | Outcome:
+    """The message, or why it can never be one: one bad letter fails alone and stops nobody else's.
+
+    `now` is when the address was read: a fresh link dated later would open for a mailbox left meanwhile (D-14).
+    """
     try:
-        return sender.write(letter, sender.clock.now())
+        return sender.write(letter, now)
     except UnwritableError as error:
         return error.outcome(letter.delivery_id)
     except (ServiceError, ValueError, LookupError, TypeError) as error:

@@ -1,6 +1,7 @@
 """A new address is asked before anything changes; then it gets everything, and the old one nothing (D-14)."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -22,11 +23,13 @@ from service.domain.words import (
     SuppressionReason,
 )
 from service.errors import ServiceError
-from service.store import consent, letters, subscribers, suppressions
+from service.store import consent, engine, letters, signups, subscribers, suppressions
 from service.store.schema import AddressChange, Delivery, Signup
+from service.store.transaction import factory
 from service.usecases import changing_address, private, subscribing
 from service.usecases.changing_address import AddressTaken, ChangeAsked, Changed, ChangeGone
 from service.usecases.dispatching import send_due
+from tests.conftest import HintList
 from tests.usecases.builders import (
     BUTTON_EVIDENCE,
     KEYS,
@@ -275,6 +278,71 @@ def test_fresh_links_in_the_old_mailbox_are_void(tx, reader):
     assert isinstance(private.open_private(tx, KEYS, link), private.Private)
     confirm(tx, ask(tx, reader))
     assert isinstance(private.open_private(tx, KEYS, link), private.PrivateExpired)
+
+
+def test_a_fresh_link_on_its_way_to_the_old_mailbox_is_void(transaction, clock):
+    """The address was read when the mail was claimed, so the link is no younger than that."""
+    with transaction() as tx:
+        reader = a_reader(tx, OLD)
+        token = ask(tx, reader)
+    mailed(transaction, clock)
+    with transaction() as tx:
+        for _ in range(2):
+            private.ask_private_link(tx, KEYS, KEYS.seal(Token(TokenKind.CONTROL, reader)))
+    sender = a_sender(transaction, clock, lane=Lane.INTERACTIVE)
+    write, written = sender.write, []
+
+    def write_and_switch(letter, now):
+        written.append((letter.address, KEYS.seal(Token(TokenKind.PRIVATE, reader, int(now.timestamp())))))
+        if len(written) == 1:
+            clock.advance(seconds=1)
+            with transaction() as tx:
+                assert isinstance(confirm(tx, token), Changed)
+            clock.advance(seconds=1)
+        return write(letter, now)
+
+    sender.write = write_and_switch
+    send_due(sender)
+    assert [address for address, _ in written] == [OLD, OLD]
+    with transaction() as tx:
+        for _, link in written:
+            assert isinstance(private.open_private(tx, KEYS, link), private.PrivateExpired)
+
+
+@pytest.mark.parametrize("first", ["a form's abuse key", "a sign-up to confirm"])
+def test_it_waits_for_others_in_the_order_in_which_they_lock(fresh_database, clock, first):
+    """Both transactions end, where locks in another order would be a deadlock."""
+    database = engine.create(fresh_database[1], "test")
+    transaction = factory(database, clock, HintList())
+    with transaction() as tx:
+        reader = a_reader(tx, OLD)
+        token = ask(tx, reader)
+        tx.session.execute(text("UPDATE subscriptions SET state = 'unsubscribed'"))
+    clock.advance(days=1, seconds=-60)  # the link still works
+    with transaction() as tx:
+        tx.session.execute(text("UPDATE signups SET decided_at = decided_at - interval '1 day'"))
+        pending = decided(tx, sign_up(tx, OLD)).id
+
+    def change():
+        with transaction() as tx:
+            if first == "a form's abuse key":
+                changing_address.ask_change(tx, KEYS, reader, parse_address(NEW))
+            else:
+                assert isinstance(confirm(tx, token), Changed)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as tx:
+            if first == "a form's abuse key":
+                signups.lock_abuse_keys(tx, [KEYS.address_hmac(NEW)])
+            else:
+                signups.lock_signup(tx, pending)
+            other = pool.submit(change)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            while not other.done() and not tx.session.scalar(text(waiting)):
+                pass
+            assert subscribers.lock_subscriber(tx, reader) is not None
+        other.result(timeout=30)
+    database.dispose()
 
 
 def test_forged_links(tx, reader):
