@@ -26,6 +26,14 @@ def add_request(tx: Transaction, kind: PrivacyRequestKind, subscriber_id: int, *
     return request.id
 
 
+def is_open(tx: Transaction, kind: PrivacyRequestKind, subscriber_id: int) -> bool:
+    """Whether this person asked for it and waits for the answer."""
+    waiting = select(PrivacyRequest.id).where(
+        PrivacyRequest.subscriber_id == subscriber_id, PrivacyRequest.kind == kind, PrivacyRequest.done_at.is_(None)
+    )
+    return tx.session.scalar(waiting.limit(1)) is not None
+
+
 def list_open(tx: Transaction, kind: PrivacyRequestKind | None = None) -> Sequence[PrivacyRequest]:
     """What waits for an answer, the most urgent first."""
     requests = select(PrivacyRequest).where(PrivacyRequest.done_at.is_(None)).order_by(PrivacyRequest.due_at)

@@ -10,9 +10,9 @@ from service.domain.evidence import Evidence
 from service.domain.private_access import CHANGE_FOR, CHANGES_A_DAY
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Keys, TokenKind
-from service.domain.words import Channel, ConsentState, Language, MailKind, SubscriptionState
+from service.domain.words import Channel, ConsentState, Language, MailKind, PrivacyRequestKind, SubscriptionState
 from service.errors import Kind, ServiceError
-from service.store import address_changes, consent, deliveries, signups, subscribers, suppressions
+from service.store import address_changes, consent, deliveries, privacy_requests, signups, subscribers, suppressions
 from service.store.consent import NewEvent
 from service.store.schema import AddressChange, Subscriber, Subscription
 from service.store.transaction import Transaction
@@ -170,6 +170,8 @@ def _refusal(
     """Why the button may not be pressed, or None if it may."""
     if change is None or subscriber is None or change.expires_at <= tx.now:
         return ChangeGone()
+    if privacy_requests.is_open(tx, PrivacyRequestKind.ERASE, subscriber.id):
+        return ChangeGone()  # to be forgotten under the address at which it was asked for (D-15)
     if suppressions.is_suppressed(tx, keys.address_hmac(change.dedupe_key)):
         return ChangeGone()  # complained since, say: the link no longer acts
     if subscribers.find_by_dedupe_key(tx, change.dedupe_key) is not None:

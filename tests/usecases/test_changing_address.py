@@ -26,7 +26,7 @@ from service.errors import ServiceError
 from service.store import consent, engine, letters, signups, subscribers, suppressions
 from service.store.schema import AddressChange, Delivery, Signup
 from service.store.transaction import factory
-from service.usecases import changing_address, private, subscribing
+from service.usecases import changing_address, erasing, private, subscribing
 from service.usecases.changing_address import AddressTaken, ChangeAsked, Changed, ChangeGone
 from service.usecases.dispatching import send_due
 from tests.conftest import HintList
@@ -184,6 +184,14 @@ def test_suppressed_after_the_question(transaction, clock):
     with transaction() as tx:
         assert confirm(tx, token) == ChangeGone()
         assert address_of(tx, reader) == OLD
+
+
+def test_who_asked_to_be_erased_moves_no_more(tx, reader):
+    token = ask(tx, reader)
+    erasing.request_erasure(tx, reader, asked_by="subscriber")
+    assert changing_address.get_change(tx, KEYS, token) == ChangeGone()
+    assert confirm(tx, token) == ChangeGone()
+    assert address_of(tx, reader) == OLD
 
 
 def test_a_stranger_gets_one_question_a_day_whoever_asks_and_however_it_is_spelt(tx, reader):
