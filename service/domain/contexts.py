@@ -4,13 +4,12 @@ Controller, processors, storage, law, rights, how consent is collected and withd
 consent event is bound to the version in force by its hash.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from service.domain.letters import Publisher
-from service.domain.processors import Processor
+from service.domain.processors import Processor, describe_to_reader
 
 NOT_STATED = "not stated"
 RETENTION_RULE = "consent_proof"
@@ -69,7 +68,7 @@ def make_context(publisher: Publisher, circumstances: Circumstances) -> dict[str
         "withdrawal_method": "one click in the mail program, a link and a button in every mail, the control page, or a "
         f"message to {publisher.contact}; free, without login or reason",
         "rights": list(RIGHTS),
-        "recipients": [_told(processor) for processor in circumstances.processors],
+        "recipients": [describe_to_reader(processor) for processor in circumstances.processors],
         "third_country": circumstances.third_country,
         "storage_location": circumstances.storage_location or NOT_STATED,
         "retention": {
@@ -79,8 +78,3 @@ def make_context(publisher: Publisher, circumstances: Circumstances) -> dict[str
         "validity": {"review_after_months": REVIEW_MONTHS, "ends_after_months": VALID_MONTHS},
         "service": publisher.public_url,
     }
-
-
-def _told(processor: Processor) -> dict[str, Any]:
-    """What readers are told of one: all but the names of machines."""
-    return {name: value for name, value in dataclasses.asdict(processor).items() if name != "hosts"}

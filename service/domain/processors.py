@@ -6,7 +6,7 @@ the consent records and the record of processing activities are made from it.
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from service.errors import ConfigurationError
@@ -39,6 +39,11 @@ class Processor:
     contact: str
     self_operated: bool = False
     """The publisher runs it: its own mail server, say."""
+
+
+def describe_to_reader(processor: Any) -> dict[str, Any]:
+    """What readers are told of one: all but the names of machines."""
+    return {name: value for name, value in asdict(processor).items() if name != "hosts"}
 
 
 def parse_register(text: str) -> tuple[Processor, ...]:

@@ -13,6 +13,7 @@ from uuid import UUID
 from service.domain.held import Held, HeldConfirmationMail, HeldEvent
 from service.domain.ledger import decrypt, spell_time
 from service.domain.letters import Publisher
+from service.domain.processors import describe_to_reader
 from service.domain.tokens import Keys
 from service.store import consent, held
 from service.store.proofs import place_of
@@ -62,7 +63,7 @@ def render_json(found: Held, publisher: Publisher, processors: Iterable[Any], no
             "postal_address": publisher.postal_address,
             "contact": publisher.contact,
         },
-        "processors": [asdict(processor) for processor in processors],
+        "processors": [describe_to_reader(processor) for processor in processors],
         **asdict(found),
     }
     return json.dumps(document, default=_plain, ensure_ascii=False, indent=2).encode() + b"\n"
@@ -82,7 +83,7 @@ def render_csv(found: Held, processors: Iterable[Any]) -> bytes:
             kind = get_args(kinds[part.name])[0] if isinstance(value, tuple) else kinds[part.name]
             head = [column.name for column in fields(kind)]
             _write_part(into, part.name, head, [asdict(row) for row in rows])
-        described = [asdict(processor) for processor in processors]
+        described = [describe_to_reader(processor) for processor in processors]
         _write_part(into, "processors", list(described[0]) if described else [], described)
     return archive.getvalue()
 

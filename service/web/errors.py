@@ -12,8 +12,8 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFreeError
 from starlette.exceptions import HTTPException
 
 from service.errors import Kind, ServiceError
-from service.web.deps import get_pages, read_language, wants_json
-from service.web.security_headers import HEADERS
+from service.web.deps import get_container, get_pages, read_language, wants_json
+from service.web.security_headers import headers_for
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ PAGES = {
 """Statuses with a page of their own; every other shows `refused` or, from 500 on, `failed`."""
 
 SERVER_ERROR = 500
+READS = ("GET", "HEAD")
 
 
 def install(app: FastAPI) -> None:
@@ -63,8 +64,8 @@ def _service_error(request: Request, error: Exception) -> Response:
         return problem(status, error.code, _in_words(request, error.code, error.message), **more)
     pages, language = get_pages(request), read_language(request)
     if f"message.{error.code}.title" in pages.texts.keys(language):
-        return pages.message(error.code, language, status)
-    return pages.message(PAGES.get(status, "refused"), language, status)
+        return _page(request, error.code, status)
+    return _page(request, PAGES.get(status, "refused"), status)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -73,7 +74,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     if _for_program(request):
         answer: Response = problem(error.status_code, code, _in_words(request, code, str(error.detail)))
     else:
-        answer = get_pages(request).message(code, read_language(request), error.status_code)
+        answer = _page(request, code, error.status_code)
     answer.headers.update(error.headers or {})
     return answer
 
@@ -84,7 +85,7 @@ def _validation_error(request: Request, error: Exception) -> Response:
     errors = [{"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]} for e in error.errors()]
     if _for_program(request):
         return problem(422, "invalid", "Some values cannot be used; nothing was changed.", errors=errors)
-    return get_pages(request).message("not_found", read_language(request), 404)
+    return _page(request, "not_found", 404)
 
 
 def _database_away(request: Request, error: Exception) -> Response:
@@ -95,8 +96,15 @@ def _database_away(request: Request, error: Exception) -> Response:
 def _bug(request: Request, _: Exception) -> Response:
     """The server logs the trace; this runs outside every other layer, so it brings the headers itself."""
     answer = _http_error(request, HTTPException(SERVER_ERROR))
-    answer.headers.update(HEADERS)
+    https = get_container(request).settings.public_url.startswith("https://")
+    answer.headers.update(headers_for(request.url.path, https=https))
     return answer
+
+
+def _page(request: Request, key: str, status: int) -> Response:
+    """Without links to other languages where they would ask for what was sent: that path may have no page (405)."""
+    switch = "" if request.method in READS else None
+    return get_pages(request).message(key, read_language(request), status, switch=switch)
 
 
 def _for_program(request: Request) -> bool:

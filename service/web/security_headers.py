@@ -25,12 +25,20 @@ TWO_YEARS = 63_072_000
 REFUSED = 400
 
 
+def headers_for(path: str, *, https: bool) -> dict[str, str]:
+    """What an answer at this path says, whoever gives it."""
+    headers = dict(HEADERS)
+    if https:
+        headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}"
+    if path.startswith(UNLISTED):
+        headers["X-Robots-Tag"] = "noindex, nofollow"
+    return headers
+
+
 class SecurityHeaders:
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self.app = app
-        self.headers = dict(HEADERS)
-        if https:
-            self.headers["Strict-Transport-Security"] = f"max-age={TWO_YEARS}"
+        self.https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,10 +50,8 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 if scope["path"].startswith("/static/") and message["status"] < REFUSED:
                     headers["Cache-Control"] = "public, max-age=600"
-                for name, value in self.headers.items():
+                for name, value in headers_for(scope["path"], https=self.https).items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith(UNLISTED):
-                    headers["X-Robots-Tag"] = "noindex, nofollow"
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

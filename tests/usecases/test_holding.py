@@ -23,6 +23,8 @@ from tests.usecases.builders import KEYS, PUBLISHER, a_reader, sign_up
 class Relay:
     name: str = "Post Office"
     region: str = "EU"
+    hosts: tuple[str, ...] = ("smtp-7.internal.example",)
+    """Not for readers."""
 
 
 @pytest.fixture

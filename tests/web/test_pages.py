@@ -217,6 +217,30 @@ class TestRefusals:
                 assert "our mistake" in answer.text
                 assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
 
+    def test_a_bug_has_every_header(self, container):
+        production = container.settings.model_copy(update={"public_url": "https://news.fjellsko.example"})
+        app = create_app(dataclasses.replace(container, settings=production))
+
+        @app.get("/c/a/bug")
+        def bug() -> None:
+            raise RuntimeError
+
+        with make_client(app) as client:
+            answer = client.get("/c/a/bug")
+            well = client.get("/c/x")
+        assert (answer.status_code, well.status_code) == (500, 404)
+        said = {"content-type", "content-length", "content-language"}
+        assert {name: value for name, value in answer.headers.items() if name not in said} == {
+            name: value for name, value in well.headers.items() if name not in said
+        }
+        assert {"x-robots-tag", "strict-transport-security"} <= answer.headers.keys()
+
+    @pytest.mark.parametrize("path", ["/p/x/address", "/subscribe"])
+    def test_a_refused_form_links_no_page_that_is_none(self, client, path):
+        """What was sent would not be sent again by a link to the page in another language."""
+        answer = client.post(path, content=b"x", headers={"Content-Type": "text/plain"})
+        assert (answer.status_code, "?language=" in answer.text.partition("<main")[0].replace("/?", "")) == (415, False)
+
     @pytest.mark.parametrize(("method", "path"), [("DELETE", "/subscribe"), ("PUT", "/u/x"), ("GET", "/u/x/undo")])
     def test_wrong_methods(self, client, method, path):
         answer = client.request(method, path)

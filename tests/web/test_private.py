@@ -444,6 +444,7 @@ class TestAnotherAddress:
         answer = self.ask(client, page, address)
         assert (answer.status_code, words in answer.text) == (422, True)
         assert "<script" not in answer.text
+        assert 'href="?language=' not in answer.text, "nobody gets this path"
         assert everything_stored(container) == before
 
     def test_forged(self, client):

@@ -167,6 +167,7 @@ def _page(
         done=done,
         problem=problem,
         typed=typed,
+        switch=None if problem else "",  # what was sent has no page of its own to link
     )
 
 
