@@ -1,15 +1,17 @@
 """The egress guard: this process connects to configured hosts and to nobody else (D-31).
 
 An audit hook (PEP 578) sees every connection, datagram and look-up that Python code makes, whatever library makes it,
-and cannot be taken out again. It does not see sockets opened by native code: libpq connects to the database's URL and
-nowhere else (`check` is asked before), the web server only listens. The deployment says the same again, in networks.
+and cannot be taken out again. A socket that is given a name looks it up before the hook is told: its methods are asked
+first. The hook does not see sockets opened by native code: libpq connects to the database's URL and nowhere else
+(`check` is asked before), the web server only listens. The deployment says the same again, in networks.
 """
 
+import functools
 import ipaddress
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +92,8 @@ def install(places: Iterable[Allowed], *, loopback: bool = False) -> None:
         _guard.installed = True
         # The hook is told of a look-up but not of its answer, and asking again may give another one.
         socket.getaddrinfo = _remembering_look_up
+        for method in ("bind", "connect", "connect_ex", "sendto", "sendmsg"):
+            setattr(socket.socket, method, _asking_first(getattr(socket.socket, method)))
         sys.addaudithook(_watch)
 
 
@@ -104,6 +108,21 @@ def _remembering_look_up(host: Any, *arguments: Any, **more: Any) -> list[Any]:
     if host is not None:
         _guard.answered(_text(host), (str(answer[4][0]) for answer in found))
     return found
+
+
+def _asking_first(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The socket's own method, once it is known that the name in its address, if it is one, may be looked up."""
+
+    @functools.wraps(method)
+    def guarded(self: socket.socket, *arguments: Any, **more: Any) -> Any:
+        address = arguments[-1] if arguments else None
+        if isinstance(address, tuple) and address and isinstance(address[0], str | bytes):
+            host = _text(address[0])
+            if host and not _guard.may_look_up(host):
+                _refuse(host)
+        return method(self, *arguments, **more)
+
+    return guarded
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:

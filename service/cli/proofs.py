@@ -74,7 +74,15 @@ def check(
             note(f"The proof does not hold. {error}")
         raise typer.Exit(ExitCode.REFUSED) from error
     if json:
-        show_json({"holds": True, "subjects": holds.subjects, "events": holds.events, "public_key": holds.key})
+        show_json(
+            {
+                "holds": True,
+                "subjects": holds.subjects,
+                "events": holds.events,
+                "public_key": holds.key,
+                "key_was_given": holds.key_was_given,
+            }
+        )
     else:
         say(
             f"The proof holds: {holds.events} events of {holds.subjects} subject(s), {holds.checkpoints} checkpoint(s)."

@@ -30,11 +30,18 @@ class Known:
     restored: list[Checkpoint] = field(default_factory=list)
 
     def counts(self, checkpoint: Checkpoint) -> bool:
-        """Whether no later restore went back behind this checkpoint."""
-        return not any(
-            later.restored is not None and later.restored.to_number < checkpoint.number < later.number
-            for later in self.restored
-        )
+        """Whether no later restore, itself in force, went back behind this checkpoint."""
+        in_force: list[Checkpoint] = []
+        for later in reversed(self.restored):
+            if not _leaves_out(in_force, later):
+                in_force.append(later)
+        return not _leaves_out(in_force, checkpoint)
+
+
+def _leaves_out(restores: Iterable[Checkpoint], checkpoint: Checkpoint) -> bool:
+    return any(
+        later.restored is not None and later.restored.to_number < checkpoint.number < later.number for later in restores
+    )
 
 
 def read_lines(ledger: LedgerKeys, lines: Iterable[str], findings: Findings) -> Known:

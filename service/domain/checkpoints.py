@@ -95,7 +95,7 @@ def is_by(public_key: bytes, text: str) -> bool:
         return canonical(said | {"signature": signature.hex()}) == text.encode() and is_signed(
             public_key, canonical(said), signature
         )
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return False
 
 

@@ -39,12 +39,20 @@ class Holds:
 def read_proof(text: str) -> Proof:
     """Raises DoesNotHoldError for what is no proof at all."""
     try:
-        proof = json.loads(text)
+        proof = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise DoesNotHoldError("The file is not JSON.") from None
     if not isinstance(proof, dict) or proof.get("format") != FORMAT:
         raise DoesNotHoldError(f"The file is not a proof of the format {FORMAT}.")
     return proof
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What stands twice under one name is read one way by a program and another by a person."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise DoesNotHoldError("The file says something twice under one name.")
+    return found
 
 
 def check_proof(proof: Proof, public_key: str | None = None) -> Holds:
@@ -56,7 +64,7 @@ def check_proof(proof: Proof, public_key: str | None = None) -> Holds:
 
 
 def _check(proof: Proof, public_key: str | None) -> Holds:
-    wanted = (public_key or proof["public_key"]).strip().lower()
+    wanted = (proof["public_key"] if public_key is None else public_key).strip().lower()
     _hold(wanted == proof["public_key"], "The proof was made under another public key than the one given.")
     key = bytes.fromhex(wanted)
     for number, text in proof["checkpoints"].items():

@@ -322,7 +322,7 @@ def find_subject_key(tx: Transaction, ledger: LedgerKeys, subscriber_id: int) ->
 def list_events(tx: Transaction, subscriber_id: int) -> Sequence[ConsentEvent]:
     """Everything that this subscriber agreed to or took back, oldest first."""
     return tx.session.scalars(
-        select(ConsentEvent).where(ConsentEvent.subscriber_id == subscriber_id).order_by(ConsentEvent.id)
+        select(ConsentEvent).where(ConsentEvent.subscriber_id == subscriber_id).order_by(ConsentEvent.seq)
     ).all()
 
 
@@ -365,6 +365,6 @@ def find_last_given(tx: Transaction, subscriber_id: int, list_id: int, purpose: 
             ConsentEvent.purpose == purpose,
             ConsentEvent.state.in_((ConsentState.GIVEN, ConsentState.REAFFIRMED)),
         )
-        .order_by(ConsentEvent.id.desc())
+        .order_by(ConsentEvent.seq.desc())
         .limit(1)
     )

@@ -181,7 +181,7 @@ def list_silent(tx: Transaction, months: int) -> Sequence[int]:
               AND greatest(
                   s.created_at, s.address_changed_at,
                   (SELECT max(e.occurred_at) FROM consent_events e
-                   WHERE e.subscriber_id = s.id AND e.actor = 'subscriber'),
+                   WHERE e.subscriber_id = s.id AND e.actor = 'subscriber' AND e.state <> 'requested'),
                   (SELECT max(p.asked_at) FROM privacy_requests p
                    WHERE p.subscriber_id = s.id AND p.asked_by = 'subscriber')
               ) < :now - make_interval(months => :months)

@@ -68,6 +68,13 @@ ACTS = (
     "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
     "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ('192.0.2.1', 53))",
     "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('192.0.2.1', 53))",
+    "socket.socket().connect(('telemetry.example.org', 443))",
+    "socket.socket().connect_ex(('telemetry.example.org', 443))",
+    "socket.socket().bind(('telemetry.example.org', 443))",
+    "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('telemetry.example.org', 53))",
+    "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', 0, ('telemetry.example.org', 53))",
+    "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ('telemetry.example.org', 53))",
+    "multiprocessing.connection.Client(('telemetry.example.org', 443))",
     "socket.socket(socket.AF_UNIX).connect('/run/some.sock')",
     "urllib.request.urlopen('http://updates.example.org/')",
     "http.client.HTTPSConnection('192.0.2.1', timeout=1).connect()",
@@ -87,7 +94,7 @@ def test_nobody_else_is_by_whatever_library() -> None:
     """Nothing leaves: the refusal comes before the look-up and before the first packet."""
     said = run(
         f"""
-import dns.message, dns.query, httpx, redis
+import dns.message, dns.query, httpx, multiprocessing.connection, redis
 egress.install([Allowed("relay.example.org", 587)])
 said = {{}}
 for act in {ACTS!r}:

@@ -191,3 +191,22 @@ def test_the_checkpoint_tells_no_other_reader(proof: Proof) -> None:
     checkpoint = read_checkpoint(proof["checkpoints"]["1"])
     assert checkpoint.size == 8
     assert "kari" not in json.dumps(proof)
+
+
+@pytest.mark.parametrize("key", ["", " "])
+def test_a_key_that_was_given_empty_is_no_key(proof: Proof, key: str) -> None:
+    """As from a variable that is not set: what was to be compared was not."""
+    with pytest.raises(DoesNotHoldError, match="another public key"):
+        check_proof(proof, key)
+
+
+def test_what_a_person_and_a_program_would_read_differently_is_refused(proof: Proof) -> None:
+    text = json.dumps(proof).replace('"made_by":', '"made_by": "somebody else", "made_by":', 1)
+    with pytest.raises(DoesNotHoldError, match="twice under one name"):
+        read_proof(text)
+
+
+def test_a_checkpoint_that_is_deeper_than_anything_is_refused(proof: Proof) -> None:
+    proof["checkpoints"] = dict.fromkeys(proof["checkpoints"], "[" * 200_000)
+    with pytest.raises(DoesNotHoldError, match="not signed"):
+        check_proof(proof)
