@@ -49,7 +49,7 @@ test: setup-dev ## the suite that needs no root, on a real PostgreSQL and Valkey
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (browser or faults or ops or long)" $(if $(COVER),$(COVERAGE)) $(T)
 
 test-all: setup-dev ## the browser, fault and installation suites (.ci/run installs what they need)
-	$(BIN)/python -m pytest -m "browser or faults or ops or long" $(T)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser or faults or ops or long" $(T)
 
 screens: setup-dev ## retake the screenshots in docs/screens (needs chromium)
 	SCREENS=docs $(BIN)/python -m pytest -q tests/browser/test_main_job.py
