@@ -10,13 +10,14 @@ from service.bootstrap import Container
 from service.demo.articles import LIST
 from service.demo.readers import Fate, FictionalReader, fictional_readers
 from service.demo.state import DemoState
+from service.domain.confirming import describe_request
 from service.domain.evidence import Evidence
 from service.domain.forms import FormView, SignupRequest, Submission, check_submission
 from service.domain.tokens import Keys, api_token_hash
 from service.domain.words import Channel, ConsentState, Language, SignupState, SuppressionReason
 from service.errors import ConfigurationError
 from service.store import consent, histories, signups, subscribers, suppressions, tokens
-from service.store.consent import NewEvent
+from service.store.consent import NOBODY, NewEvent
 from service.store.transaction import Transaction
 from service.usecases import access, digesting, pulling, wording
 
@@ -191,8 +192,16 @@ class _Biography:
         subscriber_id: int,
         signup_id: int | None,
     ) -> None:
-        """One event per purpose; what was agreed to is bound to its words, a withdrawal needs none."""
+        """One event per purpose; what was agreed to is bound to its words, a withdrawal needs none. What the form sent
+        stands with the button, as it does of everybody."""
         agreed = signup_id is not None
+        sent = describe_request(
+            EVIDENCE,
+            entered=self.reader.address,
+            ticked=[purpose.value for purpose in request.purposes],
+            language=request.language.value,
+            at=past.now,
+        )
         self.events += [
             NewEvent(
                 subscriber_id=subscriber_id,
@@ -205,7 +214,8 @@ class _Biography:
                 statement_id=statement_id if agreed else None,
                 notice_id=request.notice_id if agreed else None,
                 form_id=request.form_id if agreed else None,
-                evidence=EVIDENCE,
+                evidence=NOBODY if state is ConsentState.REQUESTED else EVIDENCE,
+                personal=sent if state is ConsentState.GIVEN else {},
             )
             for purpose, statement_id in zip(request.purposes, request.statement_ids, strict=True)
         ]

@@ -1,10 +1,11 @@
 """What closes the loop of a double opt-in, as evidence: the mail, the relay's answer, the button (D1 #11, #12)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from service.domain.evidence import Evidence
 from service.domain.ledger import spell_time
 from service.domain.words import MailKind
 
@@ -48,10 +49,10 @@ class Pressed:
     suspect_scanner: bool
 
 
-def describe_press(mail: Confirmation | None, *, signup_id: int, entered: str | None, now: datetime) -> Pressed:
-    """`entered` is the address as it was typed."""
+def describe_press(mail: Confirmation | None, *, signup_id: int, request: Mapping[str, Any], now: datetime) -> Pressed:
+    """`request`: what is known of the request that the button confirms. Only with it does it become evidence (D-18)."""
     personal: dict[str, Any] = {
-        "address_as_entered": entered,
+        **request,
         "post": {"method": "POST", "at": spell_time(now), "token": f"sign-up {signup_id}"},
     }
     if mail is None:
@@ -71,14 +72,21 @@ def describe_press(mail: Confirmation | None, *, signup_id: int, entered: str | 
     return Pressed(mail.delivery_id, personal, at_once)
 
 
-def describe_request(*, entered: str | None, ticked: Sequence[str], language: str) -> dict[str, Any]:
-    """For the *requested* events: what the form sent (D1 #2, #6, #8)."""
+def describe_request(
+    evidence: Evidence, *, entered: str | None, ticked: Sequence[str], language: str, at: datetime
+) -> dict[str, Any]:
+    """What the form sent (D1 #2, #6, #8, #10), for the *given* events: it may have been anybody until the press."""
+    sent = {
+        "at": spell_time(at),
+        "method": "POST",
+        "ip": str(evidence.ip) if evidence.ip else None,  # the driver gives an address object
+        "user_agent": evidence.user_agent,
+        "page_url": evidence.page_url,
+        "ticked": list(ticked),
+        "state_before": "every box unticked",
+        "language": language,
+    }
     return {
         "address_as_entered": entered,
-        "form_sent": {
-            "ticked": list(ticked),
-            "state_before": "every box unticked",
-            "language": language,
-            "method": "POST",
-        },
+        "request": {name: value for name, value in sent.items() if value is not None},
     }

@@ -53,7 +53,8 @@ class HeldEvent:
     statement_language: str | None
     notice_id: int | None
     personal: dict[str, Any]
-    """address, ip, user_agent, page_url and what else the event says of the person."""
+    """address, ip, user_agent, page_url and what else the event says of the person; `request`: what the form sent that
+    a button confirmed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ FORMAT = "milepost-consent-proof/1"
 NOT_APPLICABLE = "not applicable: "
 SHREDDED = "shredded: the person had their data erased, and with them the key to this"
 NOT_RECORDED = "not recorded"
+UNCONFIRMED = "not recorded: what a form sent is kept with the press of the button that confirms it"
 
 FIELD_GROUPS = {
     1: "Schema and ids",
@@ -66,9 +67,12 @@ class _Consent:
         given = [e for e in self.events if e["record"]["state"] in _GIVES]
         self.decisive = given[-1] if given else self.last
         """The newest event that gives consent; without one, the newest."""
-        of_signup = [e for e in self.events if e["record"]["signup"] == self.decisive["record"]["signup"]]
+        signup = self.decisive["record"]["signup"]
+        of_signup = [e for e in self.events if e["record"]["signup"] == signup]
         self.request = next((e for e in of_signup if e["record"]["state"] == ConsentState.REQUESTED), None)
-        self.button = next((e for e in of_signup if e["record"]["channel"] == Channel.CONFIRMATION), None)
+        self.button = self._button_of(signup)
+        self.sent: Mapping[str, Any] = ((self.button or {}).get("personal") or {}).get("request", {})
+        """By the form; it stands with the press of the button that it led to."""
         self.context: Mapping[str, Any] = json.loads(
             exhibits["contexts"].get(self.decisive["record"]["context"] or "", "{}")
         )
@@ -100,7 +104,7 @@ class _Consent:
         record = self.decisive["record"]
         return {
             "subject_id": record["subject"],
-            "address_as_entered": self._said(self.request or self.decisive, "address_as_entered"),
+            "address_as_entered": self._said(self.button or self.decisive, "address_as_entered"),
             "address": self._said(self.decisive, "address"),
             "address_fingerprint": record["address_hmac"] or NOT_APPLICABLE + "a mere request leaves none",
             "fingerprint_version": record["address_version"] or NOT_APPLICABLE + "as above",
@@ -123,12 +127,11 @@ class _Consent:
         statement = self._statement()
         if statement is None:
             return self._imported_words() or NOT_RECORDED + ": the event names no statement"
-        form_sent = (self.request or {}).get("personal") or {}
         return {
             "text": statement["body"],
             "sha256": self.decisive["record"]["statement"],
             "language": statement["language"],
-            "box_before": form_sent.get("form_sent", {}).get("state_before", "unticked, as the form's snapshot shows"),
+            "box_before": self.sent.get("state_before", "unticked, as the form's snapshot shows"),
         }
 
     def _imported_words(self) -> dict[str, Any] | None:
@@ -158,7 +161,7 @@ class _Consent:
         form = self.exhibits["forms"].get(sha or "")
         if form is None:
             return NOT_APPLICABLE + "no form was used"
-        page = self._said(self.request or self.decisive, "page_url")
+        page = self._sent("page_url")
         language = self._language()
         return {
             "form": form["slug"],
@@ -179,8 +182,7 @@ class _Consent:
         }
 
     def _10(self) -> dict[str, Any]:
-        source = self.request or self.decisive
-        return {"ip": self._said(source, "ip"), "user_agent": self._said(source, "user_agent")}
+        return {"ip": self._sent("ip"), "user_agent": self._sent("user_agent")}
 
     def _11(self) -> dict[str, Any] | str:
         if self.button is None:
@@ -254,8 +256,10 @@ class _Consent:
             return NOT_APPLICABLE + "not imported"
         if imported["personal"] is None:
             return SHREDDED
-        named = ("address", "ip", "user_agent", "page_url")
-        evidence = {name: value for name, value in imported["personal"].items() if name not in named}
+        # Of whoever was asked, the row itself stands with the press of the button.
+        answer = self._button_of(imported["record"]["signup"])
+        said = imported["personal"] | (answer["personal"] if answer else {})
+        evidence = {name: said[name] for name in ("address_as_entered", "import") if name in said}
         return {"actor": imported["record"]["actor"], "at": imported["record"]["recorded"], **evidence}
 
     def _19(self) -> dict[str, Any]:
@@ -272,11 +276,23 @@ class _Consent:
             return str(statement["language"])
         return str(self._imported().get("read", {}).get("language", NOT_RECORDED))
 
+    def _button_of(self, signup: int | None) -> Event | None:
+        """The press of the button that this sign-up led to."""
+        pressed = (e for e in self.events if e["record"]["channel"] == Channel.CONFIRMATION)
+        return next((e for e in pressed if e["record"]["signup"] == signup), None)
+
     def _said(self, event: Event, name: str) -> str:
         """What an event says about the person, or why it says nothing."""
         if event["personal"] is None:
             return SHREDDED if self.erased else NOT_RECORDED
-        return str(event["personal"].get(name) or NOT_RECORDED)
+        unsaid = UNCONFIRMED if event["record"]["state"] == ConsentState.REQUESTED else NOT_RECORDED
+        return str(event["personal"].get(name) or unsaid)
+
+    def _sent(self, name: str) -> str:
+        """What the request says about the person, or why it says nothing. Without a button it is the decisive act."""
+        if self.button is None or self.button["personal"] is None:
+            return self._said(self.decisive, name)
+        return str(self.sent.get(name) or NOT_RECORDED)
 
 
 NAMED = tuple(FIELD_GROUPS.items())

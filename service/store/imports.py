@@ -210,6 +210,11 @@ def mark_admitted(tx: Transaction, row: ImportRow, subscriber_id: int, signup_id
     row.admitted_at = tx.now
 
 
+def find_asked(tx: Transaction, signup_id: int) -> ImportRow | None:
+    """The row that a sign-up asks about."""
+    return tx.session.scalar(select(ImportRow).where(ImportRow.signup_id == signup_id))
+
+
 def count_admitted_since(tx: Transaction, import_id: int, verdict: ImportVerdict, since: datetime) -> int:
     counted = text(
         "SELECT count(*) FROM import_rows WHERE import_id = :import AND verdict = :verdict AND admitted_at > :since"

@@ -1,17 +1,19 @@
 """What each rule of retention acts on, and how: counted, and done in sets (templates/privacy/retention.toml).
 
-Three rules end a whole person; their due persons are listed here and forgotten by `usecases/retaining.py`.
+Some rules are about whole persons; who is due is listed here, and `usecases/retaining.py` forgets them, or only what
+they never confirmed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from service.domain.words import SubscriptionState
 from service.store.erasures import EMPTIED_IMPORT_ROW, EMPTIED_SIGNUP
-from service.store.schema import RetentionRun
+from service.store.schema import RetentionRun, Subscription
 from service.store.transaction import Transaction
 
 BATCH = 5_000
@@ -31,7 +33,16 @@ _SETS = {
     "unconfirmed_signups": _Set(
         "signups",
         "created_at < :cutoff AND address IS NOT NULL",
-        f"UPDATE signups SET {EMPTIED_SIGNUP} WHERE id IN (SELECT id FROM due_ids)",  # noqa: S608 - our own words
+        # With it the row of an import that it asks about, and the copy of a mail that nobody answered.
+        f"""
+        WITH rows AS (UPDATE import_rows SET sealed = NULL WHERE signup_id IN (SELECT id FROM due_ids)),
+        copies AS (
+            DELETE FROM confirmation_mails WHERE delivery_id IN (
+                SELECT d.id FROM due_ids JOIN signups g ON g.id = due_ids.id JOIN deliveries d ON d.signup_id = g.id
+                WHERE g.state <> 'confirmed')
+        )
+        UPDATE signups SET {EMPTIED_SIGNUP} WHERE id IN (SELECT id FROM due_ids)
+        """,  # noqa: S608 - our own words
     ),
     "signup_counters": _Set(
         "signups",
@@ -78,36 +89,46 @@ _WHOLE = {
 }
 """Few rows, or rare: in one statement."""
 
-# What was never given has no `given_at`; every event moves `updated_at`.
+# Of some consent the last word is another than that the import which brought it was taken back. Whoever typed the
+# address into a form since makes no difference: only what was given or taken last counts.
+_RIGHTLY = """EXISTS (
+    SELECT FROM subscriptions b
+    WHERE b.subscriber_id = s.id AND b.given_at IS NOT NULL AND (b.state = 'active' OR (
+        SELECT e.state FROM consent_events e
+        WHERE e.subscriber_id = s.id AND e.list_id = b.list_id AND e.purpose = b.purpose
+          AND e.state IN ('given', 'reaffirmed', 'withdrawn', 'invalidated')
+        ORDER BY e.seq DESC LIMIT 1) <> 'invalidated'))
+"""
+# What was never given has no `given_at`; every event moves `updated_at`. Nobody is due by two rules that end persons.
 _PERSONS = {
+    "unconfirmed_requests": f"""
+        EXISTS (SELECT FROM subscriptions b
+                WHERE b.subscriber_id = s.id AND b.state = 'pending' AND b.updated_at < :cutoff)
+        AND {_RIGHTLY}
+    """,
     "unconfirmed_readers": """
         s.created_at < :cutoff AND NOT EXISTS (
             SELECT FROM subscriptions b
             WHERE b.subscriber_id = s.id AND (b.given_at IS NOT NULL OR b.updated_at >= :cutoff))
         AND NOT EXISTS (SELECT FROM signups g WHERE g.address_hmac = s.address_hmac AND g.created_at >= :cutoff)
     """,
-    # Whoever typed their address into a form since makes no difference: only what was given or taken last counts.
-    "undone_imports": """
+    "undone_imports": f"""
         EXISTS (SELECT FROM subscriptions b WHERE b.subscriber_id = s.id AND b.given_at IS NOT NULL)
-        AND NOT EXISTS (
-            SELECT FROM subscriptions b
-            WHERE b.subscriber_id = s.id AND (
-                b.state = 'active' OR b.updated_at >= :cutoff OR b.given_at IS NOT NULL AND (
-                    SELECT e.state FROM consent_events e
-                    WHERE e.subscriber_id = s.id AND e.list_id = b.list_id AND e.purpose = b.purpose
-                      AND e.state IN ('given', 'reaffirmed', 'withdrawn', 'invalidated')
-                    ORDER BY e.seq DESC LIMIT 1) <> 'invalidated'))
+        AND NOT EXISTS (SELECT FROM subscriptions b WHERE b.subscriber_id = s.id AND b.updated_at >= :cutoff)
+        AND NOT {_RIGHTLY}
         AND NOT EXISTS (SELECT FROM signups g WHERE g.address_hmac = s.address_hmac AND g.created_at >= :cutoff)
-    """,
-    "consent_proof": """
-        EXISTS (SELECT FROM subscriptions b WHERE b.subscriber_id = s.id AND b.given_at IS NOT NULL)
-        AND NOT EXISTS (
+    """,  # noqa: S608 - our own words
+    "consent_proof": f"""
+        NOT EXISTS (
             SELECT FROM subscriptions b
-            WHERE b.subscriber_id = s.id AND (b.state = 'active' OR b.updated_at >= :cutoff))
+            WHERE b.subscriber_id = s.id AND (b.state IN ('active', 'pending') OR b.updated_at >= :cutoff))
+        AND {_RIGHTLY}
     """,
 }
 RULES = frozenset({*_SETS, *_WHOLE, *_PERSONS})
-ENDS_PERSONS = frozenset(_PERSONS)
+ABOUT_PERSONS = frozenset(_PERSONS)
+ENDS_REQUESTS = frozenset({"unconfirmed_requests"})
+ENDS_PERSONS = ABOUT_PERSONS - ENDS_REQUESTS
 
 
 def count_due(tx: Transaction, rule: str, cutoff: datetime) -> int:
@@ -144,13 +165,27 @@ def act(tx: Transaction, rule: str, cutoff: datetime, *, after: int = 0) -> tupl
 def list_due_persons(
     tx: Transaction, rule: str, cutoff: datetime, *, after: int = 0, only: int | None = None, limit: int = BATCH
 ) -> Sequence[int]:
-    """Subscribers whom the rule ends, by their ids; `only` asks about one of them."""
+    """Subscribers in whom the rule ends something, or everything, by their ids; `only` asks about one of them."""
     return tx.session.scalars(
         text(
             f"SELECT s.id FROM subscribers s WHERE s.id > :after AND {_PERSONS[rule]} "  # noqa: S608
             "AND (CAST(:only AS bigint) IS NULL OR s.id = :only) ORDER BY s.id LIMIT :limit"
         ),
         {"cutoff": cutoff, "after": after, "only": only, "limit": limit},
+    ).all()
+
+
+def list_due_requests(tx: Transaction, cutoff: datetime, subscriber_id: int) -> Sequence[Subscription]:
+    """What this subscriber was asked before then and has not confirmed."""
+    return tx.session.scalars(
+        select(Subscription)
+        .where(
+            Subscription.subscriber_id == subscriber_id,
+            Subscription.state == SubscriptionState.PENDING,
+            Subscription.updated_at < cutoff,
+        )
+        .order_by(Subscription.list_id, Subscription.purpose)
+        .execution_options(populate_existing=True)
     ).all()
 
 

@@ -126,7 +126,7 @@ def _request(tx: Transaction, keys: Keys, taken: Taken, each: Candidate, form: F
                 statement_id=statement_id,
                 notice_id=notice_id,
                 form_id=form.id,
-                personal=quarantine.evidence_of(taken, each),
+                personal={"import": taken.file},  # the row itself is evidence once the button is pressed (D-18)
                 actor=taken.order.operator,
             ),
         )

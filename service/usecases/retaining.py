@@ -13,6 +13,7 @@ from service.domain.retention import Rule
 from service.domain.words import Channel, ConsentState, SubscriptionState
 from service.store import consent, erasures, retention, subscribers
 from service.store.consent import NewEvent
+from service.store.schema import Subscription
 from service.store.transaction import Transaction, TransactionFactory
 
 log = structlog.get_logger(__name__)
@@ -35,9 +36,10 @@ def retain(
             for rule in rules
             if all_rules or rule.is_due(runs[rule.id].ran_at if rule.id in runs else None, tx.now)
         ]
-    for rule in due:
-        ends_persons = rule.id in retention.ENDS_PERSONS
-        done[rule.id] = _end_persons(transaction, ledger, rule) if ends_persons else _act(transaction, rule)
+    # Persons last: their end empties rows of other rules, and each rule is to act on what its dry run counts.
+    for rule in sorted(due, key=lambda rule: rule.id in retention.ENDS_PERSONS):
+        persons = rule.id in retention.ABOUT_PERSONS
+        done[rule.id] = _about_persons(transaction, ledger, rule) if persons else _act(transaction, rule)
         with transaction() as tx:
             retention.record_run(tx, rule.id, done[rule.id])
     if any(done.values()):
@@ -56,17 +58,28 @@ def _act(transaction: TransactionFactory, rule: Rule) -> int:
         after = more
 
 
-def _end_persons(transaction: TransactionFactory, ledger: LedgerKeys, rule: Rule) -> int:
+def _about_persons(transaction: TransactionFactory, ledger: LedgerKeys, rule: Rule) -> int:
+    act = _end_requests if rule.id in retention.ENDS_REQUESTS else _end_person
     total, after = 0, 0
     while True:
         with transaction() as tx:
             due = retention.list_due_persons(tx, rule.id, rule.cutoff(tx.now), after=after)
         for subscriber_id in due:
             with transaction() as tx:
-                total += _end_person(tx, ledger, rule, subscriber_id)
+                total += act(tx, ledger, rule, subscriber_id)
         if len(due) < retention.BATCH:
             return total
         after = due[-1]
+
+
+def _end_requests(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: int) -> bool:
+    """What a reader was asked besides and never confirmed waits no longer. Whether anything did."""
+    person, cutoff = erasures.lock_person(tx, subscriber_id), rule.cutoff(tx.now)
+    if person is None or not retention.list_due_persons(tx, rule.id, cutoff, only=subscriber_id):
+        return False
+    for subscription in retention.list_due_requests(tx, cutoff, subscriber_id):
+        _expire(tx, ledger, subscription)
+    return True
 
 
 def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: int) -> bool:
@@ -78,17 +91,21 @@ def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: 
         return False
     for subscription in subscribers.list_subscriptions(tx, subscriber_id):
         if subscription.state is SubscriptionState.PENDING:
-            consent.append(
-                tx,
-                ledger,
-                NewEvent(
-                    subscriber_id=subscriber_id,
-                    list_id=subscription.list_id,
-                    purpose=subscription.purpose,
-                    state=ConsentState.EXPIRED,
-                    channel=Channel.SWEEP,
-                    actor=ACTOR,
-                ),
-            )
+            _expire(tx, ledger, subscription)
     erasures.forget(tx, person, by_wish=False)
     return True
+
+
+def _expire(tx: Transaction, ledger: LedgerKeys, subscription: Subscription) -> None:
+    consent.append(
+        tx,
+        ledger,
+        NewEvent(
+            subscriber_id=subscription.subscriber_id,
+            list_id=subscription.list_id,
+            purpose=subscription.purpose,
+            state=ConsentState.EXPIRED,
+            channel=Channel.SWEEP,
+            actor=ACTOR,
+        ),
+    )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -21,6 +22,7 @@ from service.store import consent, deliveries, proofs, signups, subscribers, sup
 from service.store.consent import NewEvent
 from service.store.schema import Signup
 from service.store.transaction import FAULTS, Transaction
+from service.usecases.steps import quarantine
 
 log = structlog.get_logger(__name__)
 
@@ -211,7 +213,10 @@ def _decide(tx: Transaction, ledger: LedgerKeys, signup: Signup, lifetime: timed
 
 
 def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
-    """Make the address known and note what was requested; returns the subscriber's id."""
+    """Make the address known and note what was requested; returns the subscriber's id.
+
+    Where the request came from stays in the sign-up, which is emptied soon: it may be a stranger's (D-18).
+    """
     who = _who(signup)
     subscriber_id = subscribers.add_subscriber(
         tx,
@@ -221,7 +226,6 @@ def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
         language=signup.language,
     )
     active = consent.get_active_purposes(tx, subscriber_id, signup.list_id)
-    evidence = Evidence(signup.ip, signup.user_agent, signup.page_url)
     for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
         if purpose not in active:
             consent.append(
@@ -238,10 +242,6 @@ def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
                     statement_id=statement_id,
                     notice_id=signup.notice_id,
                     form_id=signup.form_id,
-                    evidence=evidence,
-                    personal=describe_request(
-                        entered=signup.entered, ticked=signup.purposes, language=signup.language.value
-                    ),
                 ),
             )
     return subscriber_id
@@ -249,7 +249,10 @@ def _ask(tx: Transaction, ledger: LedgerKeys, signup: Signup) -> int:
 
 def _give(tx: Transaction, ledger: LedgerKeys, signup: Signup, subscriber_id: int, evidence: Evidence) -> None:
     pressed = describe_press(
-        proofs.find_confirmation(tx, signup.id), signup_id=signup.id, entered=signup.entered, now=tx.now
+        proofs.find_confirmation(tx, signup.id),
+        signup_id=signup.id,
+        request=quarantine.read_question(tx, ledger, signup.id) or _describe(signup),
+        now=tx.now,
     )
     for purpose, statement_id in zip(_purposes(signup), signup.statement_ids, strict=True):
         consent.append(
@@ -271,6 +274,16 @@ def _give(tx: Transaction, ledger: LedgerKeys, signup: Signup, subscriber_id: in
                 suspect_scanner=pressed.suspect_scanner,
             ),
         )
+
+
+def _describe(signup: Signup) -> dict[str, Any]:
+    return describe_request(
+        Evidence(signup.ip, signup.user_agent, signup.page_url),
+        entered=signup.entered,
+        ticked=signup.purposes,
+        language=signup.language.value,
+        at=signup.created_at,
+    )
 
 
 def _apply_choices(tx: Transaction, signup: Signup, subscriber_id: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
+from service.domain.proof_checks import check_proof
 from service.domain.retention import parse_retention
 from service.domain.surges import Ceilings
 from service.domain.words import (
@@ -25,11 +26,13 @@ from service.domain.words import (
 )
 from service.mail.writer import Writer
 from service.store import consent, subscribers, suppressions
+from service.store.append_only import AppendOnlyFile
 from service.store.schema import ConfirmationMail, Delivery, MailTemplate, Signup, Subscriber
 from service.store.transaction import Transaction, TransactionFactory
 from service.texts import templates_dir
-from service.usecases import asking, retaining, subscribing
+from service.usecases import asking, proving, retaining, subscribing
 from service.usecases.dispatching import send_due
+from service.usecases.sealing import seal_new
 from service.usecases.subscribing import AlreadyConfirmed, ConfirmationAsked, ConfirmationExpired, Confirmed
 from tests.conftest import FrozenClock
 from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, PUBLISHER, confirm_token, decided, mails, personal, sign_up
@@ -94,7 +97,10 @@ def test_one_question_and_consent_by_the_button(
         assert (reader.first_name, len(subscribers.list_topic_ids(tx, reader.id))) == ("Anna", 1)
         request, given = consent.list_events(tx, reader.id)
         assert (request.state, request.channel, request.actor) == (ConsentState.REQUESTED, Channel.IMPORT, "ada")
-        assert personal(tx, request)["import"]["original_row"]["Email"] == "Anna@Fjell.no"
+        assert "original_row" not in personal(tx, request)["import"], "evidence with the button, and not before (D-18)"
+        assert personal(tx, given)["import"]["original_row"]["Email"] == "Anna@Fjell.no"
+        assert personal(tx, given)["import"]["source_system"] == personal(tx, request)["import"]["source_system"]
+        assert "request" not in personal(tx, given), "no form was sent"
         assert (given.state, given.channel, given.lawful_basis) == (
             ConsentState.GIVEN,
             Channel.CONFIRMATION,
@@ -133,6 +139,61 @@ def test_nobody_is_asked_twice_whatever_is_imported(
         row = rows_of(tx, first)[0]
         assert row.address_hmac == KEYS.address_hmac("anna@fjell.no")
         assert (row.subscriber_id, row.signup_id, row.sealed) == (None, None, None), "nothing leads to the events"
+
+
+@pytest.mark.requirement("D-18", "E-11")
+def test_the_row_of_a_question_that_a_reader_never_answered_is_gone_after_a_week(
+    transaction: TransactionFactory, clock: FrozenClock, send: Send, tmp_path: Path
+) -> None:
+    """Whoever became a reader otherwise meanwhile keeps the key that their events are encrypted with."""
+    with transaction() as tx:
+        import_id = asked(tx, tmp_path, "Anna@Fjell.no")
+        question = newest_signup(tx).id
+    send()
+    clock.advance(days=2)
+    with transaction() as tx:
+        own = decided(tx, sign_up(tx, "anna@fjell.no", purposes=("offers",)))
+        subscribing.confirm_subscription(tx, KEYS, confirm_token(own.id), BUTTON_EVIDENCE)
+        assert rows_of(tx, import_id)[0].sealed is not None
+    clock.advance(days=6)
+    rules = parse_retention((templates_dir() / "privacy/retention.toml").read_text(encoding="utf-8")).rules
+    retaining.retain(transaction, KEYS.ledger, rules, all_rules=True)
+    with transaction() as tx:
+        assert rows_of(tx, import_id)[0].sealed is None
+        events = consent.list_events(tx, own.subscriber_id or 0)
+        assert [(e.purpose, e.state) for e in events] == [
+            (Purpose.DIGEST, ConsentState.REQUESTED),
+            (Purpose.OFFERS, ConsentState.REQUESTED),
+            (Purpose.OFFERS, ConsentState.GIVEN),
+            (Purpose.DIGEST, ConsentState.EXPIRED),
+        ]
+        assert not any("original_row" in personal(tx, event).get("import", {}) for event in events)
+        pressed = subscribing.confirm_subscription(tx, KEYS, confirm_token(question), BUTTON_EVIDENCE)
+        assert isinstance(pressed, ConfirmationExpired)
+
+
+@pytest.mark.requirement("E-11", "D-02")
+def test_the_proof_of_an_answered_question_shows_the_row(
+    transaction: TransactionFactory, clock: FrozenClock, send: Send, tmp_path: Path
+) -> None:
+    with transaction() as tx:
+        asked(tx, tmp_path, "Anna@Fjell.no")
+        signup_id = newest_signup(tx).id
+    send()
+    clock.advance(hours=1)
+    with transaction() as tx:
+        pending = proving.prove(tx, KEYS, "anna@fjell.no", actor="ada", reason="a court asks").proof
+        subscribing.confirm_subscription(tx, KEYS, confirm_token(signup_id), BUTTON_EVIDENCE)
+    seal_new(transaction, KEYS.ledger, AppendOnlyFile(tmp_path / "checkpoints.jsonl"))
+    with transaction() as tx:
+        proof = proving.prove(tx, KEYS, "anna@fjell.no", actor="ada", reason="a court asks").proof
+    before, after = (document["subjects"][0]["consents"][0]["fields"] for document in (pending, proof))
+    assert before["18"]["value"]["actor"] == after["18"]["value"]["actor"] == "ada"
+    assert before["18"]["value"]["import"]["source_system"] == "Old Letters"
+    assert "original_row" not in before["18"]["value"]["import"]
+    assert after["18"]["value"]["import"]["original_row"]["Email"] == "Anna@Fjell.no"
+    assert after["18"]["value"]["address_as_entered"] == after["2"]["value"]["address_as_entered"] == "Anna@Fjell.no"
+    assert check_proof(proof, KEYS.ledger.public_key.hex()).events == 2
 
 
 @pytest.mark.requirement("E-11")

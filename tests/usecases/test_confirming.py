@@ -17,7 +17,16 @@ from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import subscribing
 from service.usecases.dispatching import send_due
 from tests.conftest import FrozenClock
-from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, PUBLISHER, confirm_token, decided, personal, sign_up
+from tests.usecases.builders import (
+    BUTTON_EVIDENCE,
+    FORM_EVIDENCE,
+    KEYS,
+    PUBLISHER,
+    confirm_token,
+    decided,
+    personal,
+    sign_up,
+)
 from tests.usecases.sending import Script, a_sender
 
 ADDRESS = "anna@fjell.no"
@@ -114,16 +123,30 @@ def test_the_press_says_what_the_relay_answered_and_binds_the_copy(
             assert event.suspect_scanner is False
 
 
-def test_the_request_says_what_the_form_sent(transaction: TransactionFactory) -> None:
-    asked(transaction)
+@pytest.mark.requirement("D-18")
+def test_what_the_form_sent_is_evidence_only_with_the_button(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    """Until then it may have been anybody: the request's event says nothing of where it came from."""
+    signup_id = asked(transaction)
+    clock.advance(minutes=2)
+    press(transaction, signup_id)
     with transaction() as tx:
-        first = tx.session.scalars(select(ConsentEvent).order_by(ConsentEvent.id)).first()
-        assert first is not None
-        said = personal(tx, first)
-    assert said["form_sent"]["ticked"] == ["digest", "offers"]
-    assert said["form_sent"]["state_before"] == "every box unticked"
-    assert said["page_url"] == "https://fjell.no/hub"
-    assert said["address_as_entered"] == ADDRESS
+        requested = tx.session.scalars(select(ConsentEvent).where(ConsentEvent.state == ConsentState.REQUESTED)).all()
+        assert [personal(tx, event) for event in requested] == [{"address": ADDRESS}] * 2
+        for event in given(tx):
+            said = personal(tx, event)
+            assert said["address_as_entered"] == ADDRESS
+            assert said["request"] == {
+                "at": "2026-03-02T09:00:00.000000Z",
+                "method": "POST",
+                "ip": FORM_EVIDENCE.ip,
+                "user_agent": FORM_EVIDENCE.user_agent,
+                "page_url": "https://fjell.no/hub",
+                "ticked": ["digest", "offers"],
+                "state_before": "every box unticked",
+                "language": "en",
+            }
 
 
 @pytest.mark.requirement("E-08")

@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.outcomes import Phase
 from service.domain.proof_checks import DoesNotHoldError, Holds, check_proof, read_proof
-from service.domain.proofs import FIELD_GROUPS
+from service.domain.proofs import FIELD_GROUPS, UNCONFIRMED
 from service.domain.words import Channel, Lane, Language
 from service.errors import Kind, ServiceError
 from service.mail.writer import Writer
@@ -107,7 +107,7 @@ def test_the_whole_proof(transaction: TransactionFactory, clock: FrozenClock, se
             assert nothing_empty(field), (number, field)
         assert nothing_empty(consent["record"])
     said = {field["name"]: field["value"] for field in digest["fields"].values()}
-    assert said["Who"]["address"] == ADDRESS
+    assert said["Who"]["address"] == said["Who"]["address_as_entered"] == ADDRESS
     assert said["Controller"]["name"] == PUBLISHER.name
     assert said["Words agreed to"]["text"].startswith("Trainingsübersicht:")
     assert said["Words agreed to"]["box_before"] == "every box unticked"
@@ -142,6 +142,22 @@ def test_the_whole_proof(transaction: TransactionFactory, clock: FrozenClock, se
     assert check_proof(proof, KEYS.ledger.public_key.hex()) == Holds(
         1, 4, len(proof["checkpoints"]), KEYS.ledger.public_key.hex(), key_was_given=True
     )
+
+
+@pytest.mark.requirement("D-18")
+def test_a_request_that_waits_says_why_it_does_not_say_where_it_came_from(
+    transaction: TransactionFactory, seal: Callable[[], None]
+) -> None:
+    with transaction() as tx:
+        decided(tx, sign_up(tx, ADDRESS))
+    seal()
+    proof = proof_of(transaction)
+    fields = proof["subjects"][0]["consents"][0]["fields"]
+    assert all(nothing_empty(field) for field in fields.values())
+    assert fields["2"]["value"]["address"] == ADDRESS
+    for said in (fields["10"]["value"]["ip"], fields["8"]["value"]["page"], fields["2"]["value"]["address_as_entered"]):
+        assert said == UNCONFIRMED
+    assert check_proof(proof).events == 1
 
 
 @pytest.mark.requirement("D-02")

@@ -1,10 +1,12 @@
 """Retention by the clock: what each rule acts on and leaves, counted beforehand (D-18, D-19, D-20, D-12)."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, text
 
+from service.domain.evidence import Evidence
 from service.domain.retention import parse_retention
 from service.domain.words import (
     CampaignStatus,
@@ -17,15 +19,29 @@ from service.domain.words import (
     PrivacyRequestKind,
     Purpose,
     SignupState,
+    SubscriptionState,
 )
+from service.mail.writer import Writer
 from service.store import consent, privacy_requests, subscribers, suppressions
 from service.store import retention as store_retention
 from service.store.consent import NewEvent
 from service.store.reports import get_campaign_report
-from service.store.schema import Article, Attempt, Delivery, Erasure, Import, ImportRow, MailedArticle, Signup, Source
+from service.store.schema import (
+    Article,
+    Attempt,
+    ConfirmationMail,
+    Delivery,
+    Erasure,
+    Import,
+    ImportRow,
+    MailedArticle,
+    Signup,
+    Source,
+)
 from service.texts import templates_dir
-from service.usecases import subscribing, unsubscribing
+from service.usecases import holding, subscribing, unsubscribing
 from service.usecases.dispatching import send_due
+from service.usecases.holding import render_json
 from service.usecases.retaining import retain
 from service.usecases.steps.retention_state import get_retention, get_silent
 from tests.builders import a_campaign
@@ -34,9 +50,12 @@ from tests.traces import find_traces
 from tests.usecases.builders import (
     BUTTON_EVIDENCE,
     KEYS,
+    PUBLISHER,
     a_reader,
+    a_request,
     confirm_token,
     decided,
+    personal,
     sign_up,
     unsubscribe_token,
 )
@@ -108,6 +127,112 @@ def test_who_confirmed_keeps_what_the_proof_needs_and_nothing_more(transaction, 
         assert consent.find_subject_key(tx, KEYS.ledger, reader) is not None
         subscriber = subscribers.find_subscriber(tx, reader)
         assert (subscriber.address, subscriber.first_name) == (ADDRESS.replace("Fjell", "fjell"), "Zoe")
+
+
+@pytest.mark.requirement("D-18")
+def test_what_a_stranger_asked_in_a_readers_name_is_gone_after_seven_days_too(
+    transaction, connection, clock: FrozenClock
+):
+    """The reader's own key lives on, so nothing of the stranger may be encrypted with it."""
+    with transaction() as tx:
+        reader = a_reader(tx, ADDRESS)
+    send_due(a_sender(transaction, clock, lane=Lane.INTERACTIVE, write=Writer(PUBLISHER, KEYS).write))
+    clock.advance(days=30)
+    run(transaction)
+    stranger = Evidence("198.51.100.66", "Strangerfox/7", "https://strange.example/page")
+    with transaction() as tx:
+        request = a_request(tx, ADDRESS.swapcase(), purposes=("offers",))
+        signup = decided(tx, subscribing.receive_signup(tx, KEYS, request, stranger))
+        assert signup.state is SignupState.ASKED
+    send_due(a_sender(transaction, clock, lane=Lane.INTERACTIVE, write=Writer(PUBLISHER, KEYS).write))
+    with transaction() as tx:
+        [mail] = tx.session.scalars(select(ConfirmationMail)).all()
+    clock.advance(days=6)
+    assert run(transaction) == {}
+    clock.advance(days=1)
+    assert run(transaction) == {"unconfirmed_signups": 1, "unconfirmed_requests": 1}
+    clock.advance(days=7)
+    assert run(transaction) == {}, "once"
+    with transaction() as tx:
+        said = json.dumps([personal(tx, event) for event in consent.list_events(tx, reader)])
+        exported = render_json(holding.get_held(tx, KEYS, reader), PUBLISHER, (), now=tx.now).decode()
+        assert [(e.purpose, e.state, e.channel, e.actor) for e in consent.list_events(tx, reader)][2:] == [
+            (Purpose.OFFERS, ConsentState.REQUESTED, Channel.FORM, "subscriber"),
+            (Purpose.OFFERS, ConsentState.EXPIRED, Channel.SWEEP, "retention"),
+        ]
+        assert {s.purpose: s.state for s in subscribers.list_subscriptions(tx, reader)} == {
+            Purpose.DIGEST: SubscriptionState.ACTIVE,
+            Purpose.OFFERS: SubscriptionState.UNSUBSCRIBED,
+        }
+        assert tx.session.get(ConfirmationMail, mail.delivery_id) is None, "a mail that nobody answered proves nothing"
+    for trace in ("198.51.100.66", "Strangerfox", "strange.example", ADDRESS.swapcase()):
+        assert trace not in said + exported
+        assert trace.encode() not in dump(connection)
+
+
+@pytest.mark.requirement("D-18")
+def test_the_confirmation_that_was_answered_stays_with_the_proof(transaction, clock: FrozenClock):
+    with transaction() as tx:
+        signup = decided(tx, sign_up(tx, ADDRESS))
+    send_due(a_sender(transaction, clock, lane=Lane.INTERACTIVE, write=Writer(PUBLISHER, KEYS).write))
+    with transaction() as tx:
+        subscribing.confirm_subscription(tx, KEYS, confirm_token(signup.id), BUTTON_EVIDENCE)
+    clock.advance(days=8)
+    assert run(transaction) == {"unconfirmed_signups": 1}
+    with transaction() as tx:
+        assert len(tx.session.scalars(select(ConfirmationMail)).all()) == 1
+
+
+def test_who_left_and_never_confirmed_coming_back_is_no_longer_waited_for(transaction, clock: FrozenClock):
+    """Nor does a younger question end with an older one."""
+    with transaction() as tx:
+        reader = a_reader(tx, ADDRESS)
+        list_id = subscribers.list_subscriptions(tx, reader)[0].list_id
+        unsubscribing.unsubscribe(tx, KEYS, unsubscribe_token(reader, list_id), Channel.PAGE, BUTTON_EVIDENCE)
+    clock.advance(days=2)
+    with transaction() as tx:
+        decided(tx, sign_up(tx, ADDRESS))
+    clock.advance(days=3)
+    with transaction() as tx:
+        decided(tx, sign_up(tx, ADDRESS, purposes=("offers",)))
+    clock.advance(days=4)
+    assert run(transaction) == {"unconfirmed_signups": 2, "unconfirmed_requests": 1}
+    with transaction() as tx:
+        assert {s.purpose: s.state for s in subscribers.list_subscriptions(tx, reader)} == {
+            Purpose.DIGEST: SubscriptionState.UNSUBSCRIBED,
+            Purpose.OFFERS: SubscriptionState.PENDING,
+        }
+    clock.advance(days=3)
+    assert run(transaction) == {"unconfirmed_signups": 1, "unconfirmed_requests": 1}
+
+
+@pytest.mark.requirement("D-19")
+def test_the_dry_run_is_right_also_when_rounds_were_missed(transaction, clock: FrozenClock):
+    """What ends a person empties rows that other rules count: each acts on what it said it would."""
+    with transaction() as tx:
+        reader = a_reader(tx, "ben@fjell.no")
+        decided(tx, sign_up(tx, ADDRESS))
+    send_due(a_sender(transaction, clock, lane=Lane.INTERACTIVE))
+    clock.advance(days=1)
+    with transaction() as tx:
+        tx.session.execute(text("UPDATE attempts SET text = 'Ok: queued'"))
+        decided(tx, sign_up(tx, "ben@fjell.no", purposes=("offers",)))
+    clock.advance(days=120)
+    assert run(transaction) == {
+        "unconfirmed_signups": 3,
+        "unconfirmed_readers": 1,
+        "unconfirmed_requests": 1,
+        "signup_counters": 3,
+        "relay_texts": 2,
+        "send_log": 3,
+    }
+    with transaction() as tx:
+        list_id = subscribers.list_subscriptions(tx, reader)[0].list_id
+        unsubscribing.unsubscribe(tx, KEYS, unsubscribe_token(reader, list_id), Channel.PAGE, BUTTON_EVIDENCE)
+        decided(tx, sign_up(tx, "ben@fjell.no", purposes=("offers",)))
+    clock.advance(days=1500)
+    said = run(transaction)
+    assert (said["unconfirmed_requests"], said.get("consent_proof")) == (1, None)
 
 
 def test_asking_again_starts_the_week_anew(transaction, clock: FrozenClock):

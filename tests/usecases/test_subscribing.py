@@ -86,13 +86,13 @@ class TestDeciding:
             signup.notice_id,
             signup.form_id,
         )
-        said = personal(tx, event)
-        assert (said["ip"], said["user_agent"], said["page_url"]) == (
+        assert event.occurred_at == signup.created_at
+        assert personal(tx, event) == {"address": "anna@fjell.no"}, "who asked may be a stranger (D-18)"
+        assert (str(signup.ip), signup.user_agent, signup.page_url) == (
             FORM_EVIDENCE.ip,
             FORM_EVIDENCE.user_agent,
             FORM_EVIDENCE.page_url,
         )
-        assert event.occurred_at == signup.created_at
 
     @pytest.mark.requirement("E-09")
     def test_an_unconfirmed_form_says_nothing_about_the_reader(self, tx):
@@ -311,6 +311,12 @@ class TestConfirming:
                 BUTTON_EVIDENCE.ip,
                 BUTTON_EVIDENCE.user_agent,
                 BUTTON_EVIDENCE.page_url,
+            )
+            sent = said["request"]
+            assert (sent["ip"], sent["user_agent"], sent["page_url"]) == (
+                FORM_EVIDENCE.ip,
+                FORM_EVIDENCE.user_agent,
+                FORM_EVIDENCE.page_url,
             )
             assert event.occurred_at == tx.now
         assert set(subscriptions(tx, signup.subscriber_id).values()) == {SubscriptionState.ACTIVE}

@@ -118,9 +118,10 @@ class ImportRow(Base):
     """Why: a code."""
     address_hmac: Mapped[bytes | None]
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """The original row as JSON, encrypted under a key of the import's own; emptied when its reader is erased."""
+    """The original row as JSON, encrypted under a key of the import's own; emptied when its reader is erased, and with
+    the sign-up of whoever was asked."""
     subscriber_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    signup_id: Mapped[int | None] = mapped_column(BigInteger)
+    signup_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     """What its re-permission mail asks about. No foreign key: sign-ups are deleted after a month."""
     admitted_at: Mapped[At | None]
     """When it became mailable, or was asked."""

@@ -15,7 +15,7 @@ from service.domain.addresses import Address, parse_address
 from service.domain.import_evidence import describe_file, describe_row, row_place
 from service.domain.import_rows import RowRead
 from service.domain.imports import DAY, STRANGER, Known, Slice, SliceOrder, check_slice, decide_row
-from service.domain.ledger import decrypt
+from service.domain.ledger import LedgerKeys, decrypt
 from service.domain.tokens import Keys
 from service.domain.words import ImportReason, ImportStatus, ImportVerdict, Language, Purpose
 from service.errors import Kind, ServiceError
@@ -141,6 +141,16 @@ def let_out(
 def evidence_of(taken: Taken, each: Candidate) -> dict[str, Any]:
     """For the events that a row makes (D1 #18)."""
     return describe_row(taken.file, each.row.line, each.cells, each.read)
+
+
+def read_question(tx: Transaction, ledger: LedgerKeys, signup_id: int) -> dict[str, Any] | None:
+    """As `evidence_of`, for the row that this sign-up asks about; None for one that came by a form."""
+    row = imports.find_asked(tx, signup_id)
+    found = imports.get_import(tx, row.import_id) if row else None
+    if row is None or row.sealed is None or found is None or found.wrapped is None:
+        return None
+    opened = _open(ledger.unwrap_import(found.id, found.wrapped), found.id, row)
+    return describe_row(_describe(found), row.line, opened.cells, opened.read)
 
 
 def _describe(found: Import) -> dict[str, Any]:

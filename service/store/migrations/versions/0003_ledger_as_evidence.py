@@ -230,6 +230,7 @@ def upgrade():
     )
     op.create_index('ix_import_rows_address_hmac', 'import_rows', ['address_hmac'], unique=False)
     op.create_index(op.f('ix_import_rows_subscriber_id'), 'import_rows', ['subscriber_id'], unique=False)
+    op.create_index(op.f('ix_import_rows_signup_id'), 'import_rows', ['signup_id'], unique=False)
     op.create_index('ix_import_rows_waiting', 'import_rows', ['import_id', 'line'], unique=False, postgresql_where='admitted_at IS NULL AND sealed IS NOT NULL')
     op.create_index('ix_import_rows_asked_once', 'import_rows', ['address_hmac'], unique=True, postgresql_where="verdict = 'needs_confirming' AND admitted_at IS NOT NULL")
     op.create_table('event_seals',
