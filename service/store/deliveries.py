@@ -79,8 +79,9 @@ def _add(tx: Transaction, **values: object) -> int:
 def plan_audience(tx: Transaction, campaign: Campaign) -> int:
     """Queue one delivery for everybody whose consent for the campaign's list and purpose is in force.
 
-    Who is suppressed or pauses gets a row that says so: the buckets add up to the audience. One statement, and
-    repeating it adds nobody twice (invariant 4). Returns how many rows were added.
+    Who is suppressed or pauses gets a row that says so: the buckets add up to the audience. Who is just being erased is
+    waited for, and passed over. One statement, and repeating it adds nobody twice (invariant 4). Returns how many rows
+    were added.
     """
     added = tx.session.execute(
         text(
@@ -98,6 +99,7 @@ def plan_audience(tx: Transaction, campaign: Campaign) -> int:
                             WHEN s.paused_until > :now THEN 'paused' END AS reason
                 FROM subscriptions b JOIN subscribers s ON s.id = b.subscriber_id
                 WHERE b.list_id = :list AND b.purpose = :purpose AND b.state = 'active'
+                FOR KEY SHARE OF s
             ) a
             ORDER BY a.subscriber_id
             ON CONFLICT (campaign_id, subscriber_id) DO NOTHING

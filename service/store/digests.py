@@ -149,6 +149,7 @@ EARLY = timedelta(hours=6)
 # A local hour is due at once while it lasts, else when the reader's clocks show it next; an hour that they leap over in
 # spring is due where they go on. A time zone that this PostgreSQL does not know is UTC, and stops nobody's digest.
 # Who has chosen no topic of the list gets them all: an empty choice on a form means "no preference".
+# Who is just being erased is waited for, and passed over; nobody else is erased before the deliveries are there.
 # What was old already when it was first seen is an archive, not news: a new source does not flood anybody (peers §2.2).
 _GATHER = """
 INSERT INTO run_readers
@@ -179,6 +180,7 @@ WITH eligible AS MATERIALIZED (
           AND d.status IN ('queued', 'sending', 'accepted', 'uncertain')
     ) last ON TRUE
     WHERE b.list_id = :list AND b.purpose = 'digest' AND b.state = 'active'
+    FOR KEY SHARE OF s
 )
 SELECT r.id, r.language,
        CASE WHEN r.reason IS NULL THEN ARRAY(
