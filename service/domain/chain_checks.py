@@ -127,7 +127,7 @@ class ChainCheck:
             self._fault(FaultKind.EVENT_CHANGED, row)
         elif self._ledger.mac(row["hash"]) != row["mac"]:
             self._fault(FaultKind.EVENT_FORGED, row)
-        elif row["seq"] == seq + 1 and row["prev_hash"] != head:
+        elif row["seq"] <= seq or (row["seq"] == seq + 1 and row["prev_hash"] != head):
             self._fault(FaultKind.CHAIN_BROKEN, row)
         if row["state"] not in _STATES:
             return  # a fault already: such a word has no hash that was signed

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 USER_AGENT_LENGTH = 256
 PAGE_LENGTH = 500
+HOST_LENGTH = 270
+"""A name of 253 characters, a port and some; a longer one, cut, could not be read again."""
 
 _DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They make text read as something that it is not."""
@@ -42,7 +44,7 @@ def _page(url: str | None) -> str | None:
         parts = urlsplit(url)
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or len(parts.netloc) > HOST_LENGTH:
         return None
     # A query may carry anything, also what identifies the reader elsewhere.
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:PAGE_LENGTH]

@@ -56,7 +56,8 @@ def place_new(tx: Transaction, size: int) -> list[Placed]:
 
 _PLACE = """
 WITH waiting AS MATERIALIZED (
-    SELECT event_id FROM event_seals WHERE position IS NULL ORDER BY event_id LIMIT :limit
+    SELECT s.event_id FROM event_seals s JOIN consent_events e ON e.id = s.event_id
+    WHERE s.position IS NULL ORDER BY s.event_id LIMIT :limit
 ), numbered AS (
     SELECT event_id, row_number() OVER (ORDER BY event_id) - 1 + :size AS position FROM waiting
 ), placed AS (

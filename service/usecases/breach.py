@@ -34,11 +34,19 @@ def list_affected(
 ) -> Affected:
     """Whoever was held at some moment of the window; with `touched`, only whom operators' acts of that time concern.
 
-    Leaves an audit entry. Raises ServiceError (INVALID) for a window that ends before it begins, or without a reason.
+    Leaves an audit entry. Raises ServiceError (INVALID) for a window that ends before it begins, for a breach that is
+    known in the future only, and without a reason.
     """
     if until < since:
         raise ServiceError(
             Kind.INVALID, "window_reversed", "The window ends before it begins; nothing was listed.", field="until"
+        )
+    if known_at > tx.now:
+        raise ServiceError(
+            Kind.INVALID,
+            "known_in_future",
+            f"It became known by now at the latest, {tx.now:%Y-%m-%d %H:%M} UTC; nothing was listed.",
+            field="known_at",
         )
     if touched or touched_by:
         subjects = inventory.list_touched_between(tx, since, until, touched_by)

@@ -197,13 +197,41 @@ def test_whom_a_breach_concerns_by_what_operators_did(milepost: Milepost, contai
                 {"at": at, "actor": actor, "act": act, "d": json.dumps(details)},
             )
     window = ("--since", "2026-03-01", "--until", "2026-03-02", "--reason", "stolen token")
-    known = ("--known-at", "2026-03-02T09:00")
+    known = ("--known-at", "2024-03-02T09:00")
     by_eve = milepost("privacy", "affected", *window, *known, "--touched-by", "eve", "--json").document
     assert by_eve["subjects"] == sorted([readers[0], readers[1], reader])
-    assert by_eve["authority_due_at"] == "2026-03-05T09:00:00+00:00"
+    assert by_eve["authority_due_at"] == "2024-03-05T09:00:00+00:00"
     by_all = milepost("privacy", "affected", *window, "--touched-by", "anybody", "--json").document
     assert by_all["subjects"] == sorted([readers[0], readers[1], readers[2], reader])
     assert [act for _, act, _ in acts(container)][-1] == "breach_list"
+
+
+@pytest.mark.requirement("D-23")
+@pytest.mark.parametrize(
+    ("window", "known", "code"),
+    [
+        (("2026-03-01", "2026-03-02"), "9999-12-31", "known_in_future"),
+        (("2026-03-01", "2026-03-02"), "9999-01-01T00:00:00", "known_in_future"),
+        (("2026-03-02", "2026-03-01"), "2024-03-02", "window_reversed"),
+    ],
+)
+def test_times_of_a_breach_that_cannot_be_are_refused(
+    milepost: Milepost, container: Container, window: tuple[str, str], known: str, code: str
+) -> None:
+    since, until = window
+    ran = milepost(
+        *("privacy", "affected", "--since", since, "--until", until),
+        *("--known-at", known, "--reason", "stolen token", "--json"),
+    )
+    assert (ran.code, ran.document["error"]["code"]) == (1, code)
+    assert "breach_list" not in [act for _, act, _ in acts(container)]
+
+
+@pytest.mark.requirement("D-23")
+def test_a_breach_of_all_time_can_be_asked_about(milepost: Milepost, reader: int) -> None:
+    window = ("--since", "0001-01-01", "--until", "9999-12-31T23:59:59")
+    found = milepost("privacy", "affected", *window, "--known-at", "0001-01-01", "--reason", "stolen token", "--json")
+    assert (found.code, found.document["subjects"]) == (0, [reader])
 
 
 @pytest.mark.requirement("D-23")

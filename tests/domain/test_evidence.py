@@ -6,6 +6,7 @@ from service.domain.evidence import PAGE_LENGTH, USER_AGENT_LENGTH, has_control,
 @pytest.mark.parametrize(
     ("page", "kept"),
     [
+        (f"https://[v1.{'a' * 600}]/", None),
         ("https://fjell.no/hub", "https://fjell.no/hub"),
         ("https://fjell.no/hub?customer=42#top", "https://fjell.no/hub"),
         ("https://me:secret@fjell.no:444/x", "https://fjell.no:444/x"),

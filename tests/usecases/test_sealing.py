@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from service.demo.servers import Postgres
 from service.domain import checkpoints
+from service.domain.faults import FaultKind
 from service.domain.ledger import LedgerKeys
 from service.domain.merkle import Frontier, leaf, root_of_path
 from service.domain.words import ConsentState
@@ -16,6 +17,7 @@ from service.errors import ServiceError
 from service.store import seals
 from service.store.standing import Standing, compare
 from service.usecases import sealing
+from service.usecases.verifying import verify
 from tests.usecases.ledgers import KEYS, Ledger, a_ledger
 
 
@@ -268,3 +270,18 @@ def test_a_file_whose_end_is_not_a_checkpoint_stops_the_sealing(ledger: Ledger) 
     assert standing(ledger) is Standing.FILE_SPOILT
     with pytest.raises(ServiceError, match="cannot be read"):
         ledger.seal()
+
+
+def test_an_event_that_is_gone_before_it_was_sealed_stops_no_sealing(ledger: Ledger) -> None:
+    """`verify` names it; those that are there get their checkpoint all the same."""
+    ledger.seal()
+    reader = ledger.reader()
+    gone = ledger.event(reader, 2).id
+    with ledger.superuser() as connection:
+        connection.execute(text("DELETE FROM consent_events WHERE id = :id"), {"id": gone})
+    ledger.seal()
+    ledger.append(reader, ConsentState.REAFFIRMED)
+    ledger.seal()
+    assert ledger.event(reader, 4).position is not None
+    report = verify(ledger.transaction, KEYS.ledger, ledger.file)
+    assert (FaultKind.EVENT_MISSING, (reader, 2)) in [(fault.kind, fault.event) for fault in report.kept]

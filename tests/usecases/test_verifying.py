@@ -259,6 +259,26 @@ def test_a_whole_reader_is_deleted_and_the_sequence_renumbered(ledger: Ledger) -
     assert (fault.position, fault.checkpoint) == (position, 2)
 
 
+def test_a_genuine_event_is_said_twice(ledger: Ledger) -> None:
+    """Every hash and MAC of the copy is right; only its number was there before."""
+    reader = ledger.readers[1]
+    with ledger.superuser() as connection:
+        for name in connection.scalars(
+            text("SELECT conname FROM pg_constraint WHERE conrelid = 'consent_events'::regclass AND contype = 'u'")
+        ).all():
+            connection.execute(text(f"ALTER TABLE consent_events DROP CONSTRAINT {name}"))
+        connection.execute(
+            text(
+                "CREATE TEMPORARY TABLE copy AS SELECT * FROM consent_events WHERE subscriber_id = :reader AND seq = 2"
+            ),
+            {"reader": reader},
+        )
+        connection.execute(text("UPDATE copy SET id = (SELECT max(id) + 1 FROM consent_events)"))
+        connection.execute(text("INSERT INTO consent_events OVERRIDING SYSTEM VALUE SELECT * FROM copy"))
+        connection.execute(text("INSERT INTO event_seals (event_id) SELECT id FROM copy"))
+    assert (FaultKind.CHAIN_BROKEN, (reader, 2)) in [(fault.kind, fault.event) for fault in check(ledger).kept]
+
+
 def delete_reader(ledger: Ledger, reader: int) -> None:
     ledger.tamper(
         "DELETE FROM event_seals WHERE event_id IN (SELECT id FROM consent_events WHERE subscriber_id = :reader)",
