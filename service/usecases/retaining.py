@@ -74,8 +74,8 @@ def _about_persons(transaction: TransactionFactory, ledger: LedgerKeys, rule: Ru
 
 def _end_requests(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: int) -> bool:
     """What a reader was asked besides and never confirmed waits no longer. Whether anything did."""
-    person, cutoff = erasures.lock_person(tx, subscriber_id), rule.cutoff(tx.now)
-    if person is None or not retention.list_due_persons(tx, rule.id, cutoff, only=subscriber_id):
+    reader, cutoff = subscribers.lock_subscriber(tx, subscriber_id), rule.cutoff(tx.now)
+    if reader is None or not retention.list_due_persons(tx, rule.id, cutoff, only=subscriber_id):
         return False
     for subscription in retention.list_due_requests(tx, cutoff, subscriber_id):
         _expire(tx, ledger, subscription)

@@ -167,6 +167,21 @@ class TestWhatWeHold:
             ).all()
         assert [keys.open(TokenKind.RECEIPT, token).first for token in receipts] == given
 
+    @pytest.mark.requirement("D-13")
+    def test_where_the_form_was_sent_from_stands_beside_the_button(self, client, reader, keys, clock, container):
+        headers = {"user-agent": "Formfox/1", "referer": "https://fjellsko.example/hub"}
+        reader.client.headers.update(headers)
+        reader.sign_up()
+        reader.process()
+        reader.client.headers.update({"user-agent": "Buttonfox/2"})
+        reader.confirm()
+        token = keys.seal(Token(TokenKind.PRIVATE, subscriber(container).id, int(clock.now().timestamp())))
+        history = client.get(f"/p/{token}").text.partition('class="timeline"')[2].partition("</ol>")[0]
+        given, requested = history.split("<li>")[1:]
+        assert "Formfox/1" in given
+        assert "Buttonfox/2" in given
+        assert "fox/" not in requested
+
     def test_looking_changes_nothing(self, client, page, container, queue):
         before = everything_stored(container)
         queue.hints.clear()
