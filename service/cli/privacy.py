@@ -53,8 +53,13 @@ def erase(
 
 def _show_plan(found: "ToErase", *, json: bool) -> None:
     if json:
-        show_json({"erased": False, "subscriber_id": found.subscriber_id, "held": found.held})
+        moved_to = {"has_now": found.masked_now} if found.masked_now else {}
+        show_json({"erased": False, "subscriber_id": found.subscriber_id, "held": found.held} | moved_to)
         return
+    if found.masked_now:
+        note(
+            f"Its reader has {found.masked_now} now; all of that reader is erased. Be sure that it is the same person."
+        )
     show_table(("what", "rows"), [(what.replace("_", " "), n) for what, n in found.held.items() if n], empty="")
     note("Nothing was erased. Say it again with --yes; it cannot be undone.")
 
@@ -77,8 +82,9 @@ def _show_done(found: "ToErase", done: "Forgotten | Waiting | NobodyThere", to_a
     elif number is not None:
         say(f"Erased; number {number} in the erasure log.")
     elif workers:
+        then = "is erased when" if found.subscriber_id is not None else "can be erased by the same command when"
         say(
-            "Nothing is sent to this person any more. Mail is on the wire: the rest is erased when worker "
+            f"Nothing is sent to this person any more. Mail is on the wire: the rest {then} worker "
             f"{', '.join(map(str, workers))} is done with it."
         )
     if not json:

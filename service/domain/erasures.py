@@ -1,7 +1,7 @@
 """One line of the erasure log: who was forgotten, by number only, chained to the line before, under our own MAC.
 
 The log lies outside the database, so that a backup that is put back forgets again whom it brings back. A line names
-what may come back: the subscriber, sign-ups that nobody had decided about, rows of an import in quarantine.
+what may come back: the subscriber, sign-ups, rows of imports, mails to the address itself, changes of address.
 """
 
 import hmac
@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from service.domain.ledger import LedgerKeys, Record, canonical, spell_time
 
-VERSION = 1
+VERSION = 2
 FIRST = bytes(32)
 """What stands before the first line."""
 
@@ -29,6 +29,9 @@ class Erased:
     signup_ids: tuple[int, ...]
     import_rows: tuple[tuple[int, int], ...]
     """(import, line)"""
+    delivery_ids: tuple[int, ...]
+    """Mails that named the address themselves: tests, and questions about a change of address."""
+    change_ids: tuple[int, ...]
     erased_at: datetime
 
 
@@ -54,6 +57,8 @@ def write_line(ledger: LedgerKeys, erased: Erased, prev: bytes) -> str:
         "subscriber": erased.subscriber_id,
         "signups": list(erased.signup_ids),
         "import_rows": [list(row) for row in erased.import_rows],
+        "deliveries": list(erased.delivery_ids),
+        "changes": list(erased.change_ids),
         "erased_at": spell_time(erased.erased_at),
         "prev": prev.hex(),
     }
@@ -71,6 +76,9 @@ def read_line(ledger: LedgerKeys, text: str, number: int) -> tuple[Line, bytes]:
                 record["subscriber"],
                 tuple(record["signups"]),
                 tuple((row[0], row[1]) for row in record["import_rows"]),
+                # Lines of the first kind do not name them.
+                tuple(record.get("deliveries", ())),
+                tuple(record.get("changes", ())),
                 datetime.fromisoformat(record["erased_at"]),
             ),
             line_sha256(text),

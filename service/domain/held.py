@@ -153,6 +153,13 @@ class HeldChange:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldFormerAddress:
+    """An address that the reader left for another. Only a fingerprint is held, by which no file brings it back."""
+
+    left_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class HeldRequest:
     """What the person asked for about their data."""
 
@@ -185,5 +192,6 @@ class Held:
     suppressions: tuple[HeldSuppression, ...] = ()
     imports: tuple[HeldImportRow, ...] = ()
     address_changes: tuple[HeldChange, ...] = ()
+    former_addresses: tuple[HeldFormerAddress, ...] = ()
     privacy_requests: tuple[HeldRequest, ...] = ()
     looks: tuple[HeldLook, ...] = field(default=())

@@ -73,6 +73,8 @@ class Known:
     """The last word about some purpose of the list."""
     active_elsewhere: bool = False
     withdrawn_elsewhere: bool = False
+    left_by_a_reader: bool = False
+    """For another address; what the reader decides there holds for this one."""
     asked_before: bool = False
     """Had a re-permission mail, by whatever import."""
 
@@ -88,6 +90,7 @@ def decide_row(read: RowRead, known: Known) -> tuple[ImportVerdict, ImportReason
         (read.verdict is ImportVerdict.UNREADABLE or read.order is not None, read.verdict, read.reason),
         (SuppressionReason.ERASED in known.orders, ImportVerdict.SUPPRESSED, ImportReason.ERASED),
         (bool(known.orders), ImportVerdict.SUPPRESSED, ImportReason.SUPPRESSED_HERE),
+        (known.left_by_a_reader, ImportVerdict.SUPPRESSED, ImportReason.ADDRESS_LEFT),
         (known.active_here, ImportVerdict.UNCHANGED, ImportReason.READER_HERE),
         (left, ImportVerdict.SUPPRESSED, ImportReason.WITHDRAWN_HERE),
         (known.waiting_here, ImportVerdict.UNCHANGED, ImportReason.WAITING_HERE),

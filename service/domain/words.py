@@ -239,6 +239,8 @@ class ImportReason(StrEnum):
     SUPPRESSED_HERE = "suppressed_here"
     WITHDRAWN_HERE = "withdrawn_here"
     ERASED = "erased"
+    ADDRESS_LEFT = "address_left"
+    """Its reader has another address here by now, and decides there."""
     ASKED_BEFORE = "asked_before"
     """Has had the one re-permission mail."""
 

@@ -6,6 +6,7 @@ from sqlalchemy import delete, func, select, text, update
 
 from service.domain.addresses import Address
 from service.domain.private_access import DAY
+from service.store import former_addresses
 from service.store.schema import AddressChange, Delivery, Subscriber
 from service.store.transaction import Transaction
 
@@ -73,6 +74,8 @@ def move_subscriber(
     tx: Transaction, subscriber_id: int, change: AddressChange, *, address_hmac: bytes, address_version: int
 ) -> None:
     """The subscriber is known by the new address from now on, and the change is done."""
+    before = tx.session.scalars(select(Subscriber.address_hmac).where(Subscriber.id == subscriber_id)).one()
+    former_addresses.add_former(tx, subscriber_id, before)
     tx.session.execute(
         update(Subscriber)
         .where(Subscriber.id == subscriber_id)

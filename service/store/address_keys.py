@@ -31,6 +31,7 @@ PLACES = (
     _Place("signups", "domain_hmac"),
     _Place("address_changes", "address_hmac"),
     _Place("address_changes", "abuse_hmac"),
+    _Place("former_addresses", "address_hmac"),
     _Place("import_rows", "address_hmac"),
 )
 """All but the consent events: these are evidence, never change, and say their version themselves."""

@@ -7,30 +7,39 @@ is added here, and `tests/usecases/test_erasing.py` fails until it is.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
 
 from service.domain.erasures import Erased, Line
+from service.store.former_addresses import NOT_TAKEN, list_former
 from service.store.schema import Erasure, SubjectKey, Subscriber
 from service.store.transaction import Transaction
+
+NO_SUBSCRIBER = 0
+"""Where a number is asked for and the address is no subscriber's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """By what the rows of one person are found. `subscriber_id` 0: an address that is no subscriber's."""
+    """By what the rows of one person are found."""
 
     subscriber_id: int
     dedupe_key: str | None = None
-    address_hmac: bytes | None = None
+    fingerprints: tuple[bytes, ...] = ()
+    """Of the address, and of those that the person left for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """What a restored backup could bring back apart from the subscriber."""
+    """What a restored backup could bring back apart from the subscriber, emptied before or only now."""
 
     signup_ids: tuple[int, ...]
     import_rows: tuple[tuple[int, int], ...]
+    delivery_ids: tuple[int, ...]
+    """Mails that name the address themselves: to test with, or to ask it about a change."""
+    change_ids: tuple[int, ...]
 
 
 def lock_person(tx: Transaction, subscriber_id: int) -> Person | None:
@@ -38,8 +47,13 @@ def lock_person(tx: Transaction, subscriber_id: int) -> Person | None:
     # Sign-ups before the subscriber: who decides about them takes the locks in this order.
     tx.session.execute(
         text(
-            "SELECT g.id FROM signups g JOIN subscribers s ON s.address_hmac = g.address_hmac "
-            "WHERE s.id = :id ORDER BY g.id FOR UPDATE OF g"
+            f"""
+            SELECT g.id FROM signups g
+            WHERE g.address_hmac IN (
+                SELECT s.address_hmac FROM subscribers s WHERE s.id = :id
+                UNION SELECT f.address_hmac FROM former_addresses f WHERE f.subscriber_id = :id AND {NOT_TAKEN})
+            ORDER BY g.id FOR UPDATE OF g
+            """  # noqa: S608 - our own words
         ),
         {"id": subscriber_id},
     )
@@ -49,18 +63,35 @@ def lock_person(tx: Transaction, subscriber_id: int) -> Person | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    return Person(found.id, found.dedupe_key, found.address_hmac) if found else None
+    if found is None:
+        return None
+    return Person(found.id, found.dedupe_key, (found.address_hmac, *list_former(tx, subscriber_id)))
 
 
 def cancel_mail(tx: Transaction, person: Person) -> list[UUID]:
     """Nothing that has not left leaves any more. Returns the workers that have mail to this person on the wire."""
-    values = {"subscriber": person.subscriber_id, "key": person.dedupe_key, "now": tx.now}
+    values = _values(tx, person)
     tx.session.execute(text(_CANCEL), values)
     return list(tx.session.scalars(text(_HOLDERS), values))
 
 
-_OF_PERSON = "(d.subscriber_id = :subscriber OR lower(d.test_address) = :key)"
-_CANCEL = f"UPDATE deliveries d SET status = 'cancelled', finished_at = :now WHERE d.status = 'queued' AND {_OF_PERSON}"  # noqa: S608 - our own words
+def _values(tx: Transaction, person: Person) -> dict[str, Any]:
+    return {
+        "subscriber": person.subscriber_id,
+        "key": person.dedupe_key,
+        "hmacs": list(person.fingerprints),
+        "now": tx.now,
+    }
+
+
+_HMACS = "ANY(CAST(:hmacs AS bytea[]))"
+# Tests name their address themselves; the mail about a change goes to the new address, whoever asked for it.
+_TO_ADDRESS = f"""(
+    lower(d.test_address) = :key
+    OR d.address_change_id IN (SELECT h.id FROM address_changes h WHERE h.address_hmac = {_HMACS})
+)"""  # noqa: S608 - our own words
+_OF_PERSON = f"(d.subscriber_id = :subscriber OR {_TO_ADDRESS})"
+_CANCEL = f"UPDATE deliveries d SET status = 'cancelled', finished_at = :now WHERE d.status = 'queued' AND {_OF_PERSON}"  # noqa: S608
 _HOLDERS = f"SELECT DISTINCT d.claimed_by FROM deliveries d WHERE d.status = 'sending' AND {_OF_PERSON}"  # noqa: S608
 
 
@@ -70,20 +101,20 @@ def forget(tx: Transaction, person: Person, *, by_wish: bool = True) -> Emptied:
     Consent events stay, whose personal part nobody can open any more, and suppressions, and rows that only count. Where
     nobody wished it and only a time was over, rows in the quarantine of an import stay as well.
     """
-    values = {
-        "subscriber": person.subscriber_id,
-        "key": person.dedupe_key,
-        "hmac": person.address_hmac,
-        "now": tx.now,
-        "by_wish": by_wish,
-    }
+    values = _values(tx, person) | {"by_wish": by_wish}
+    deliveries = tx.session.scalars(text(_LIST_MAILS_TO_ADDRESS), values).all()
+    changes = tx.session.scalars(text(_LIST_CHANGES), values).all()
     signups = tx.session.scalars(text(_EMPTY_SIGNUPS), values).all()
     rows = tx.session.execute(text(_EMPTY_IMPORT_ROWS), values).all()
     for statement in _FORGET:
         tx.session.execute(text(statement), values)
-    return Emptied(tuple(sorted(signups)), tuple(sorted((row.import_id, row.line) for row in rows)))
+    import_rows = tuple(sorted((row.import_id, row.line) for row in rows))
+    return Emptied(tuple(sorted(signups)), import_rows, tuple(sorted(deliveries)), tuple(sorted(changes)))
 
 
+_LIST_MAILS_TO_ADDRESS = f"SELECT d.id FROM deliveries d WHERE {_TO_ADDRESS}"  # noqa: S608
+_OF_CHANGES = f"(h.subscriber_id = :subscriber OR h.address_hmac = {_HMACS})"
+_LIST_CHANGES = f"SELECT h.id FROM address_changes h WHERE {_OF_CHANGES}"  # noqa: S608
 EMPTIED_SIGNUP = """
     address = NULL, entered = NULL, dedupe_key = NULL, address_hmac = NULL, first_name = NULL,
     page_url = NULL, ip = NULL, user_agent = NULL,
@@ -93,7 +124,7 @@ EMPTIED_SIGNUP = """
 
 _EMPTY_SIGNUPS = f"""
 UPDATE signups SET {EMPTIED_SIGNUP}
-WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND address IS NOT NULL RETURNING id
+WHERE subscriber_id = :subscriber OR address_hmac = {_HMACS} RETURNING id
 """  # noqa: S608 - our own words
 EMPTIED_IMPORT_ROW = """
     sealed = NULL, subscriber_id = NULL, signup_id = NULL,
@@ -108,7 +139,7 @@ _FORGOTTEN_IMPORT_ROW = f"""
 """
 _EMPTY_IMPORT_ROWS = f"""
 UPDATE import_rows SET {_FORGOTTEN_IMPORT_ROW}
-WHERE (subscriber_id = :subscriber OR address_hmac = :hmac) AND (:by_wish OR admitted_at IS NOT NULL)
+WHERE (subscriber_id = :subscriber OR address_hmac = {_HMACS}) AND (:by_wish OR admitted_at IS NOT NULL)
 RETURNING import_id, line
 """  # noqa: S608 - our own words
 # The order follows the foreign keys. A relay's words may quote the address that it was given, also as the new one of
@@ -119,16 +150,14 @@ _FORGET = (
     "DELETE FROM subscriptions WHERE subscriber_id = :subscriber",
     "DELETE FROM confirmation_mails WHERE subscriber_id = :subscriber",
     f"UPDATE attempts a SET text = '' FROM deliveries d WHERE d.id = a.delivery_id AND a.text <> '' AND {_OF_PERSON}",  # noqa: S608
+    # Somebody else's question to this address stays theirs: it counts among what they were allowed to ask.
     """
-    UPDATE attempts a SET text = '' FROM deliveries d JOIN address_changes h ON h.id = d.address_change_id
-    WHERE d.id = a.delivery_id AND h.address_hmac = :hmac
-    """,
-    f"""
     UPDATE deliveries d SET subscriber_id = NULL, test_address = NULL, test_language = NULL, erased_at = :now,
         address_change_id = NULL
-    WHERE {_OF_PERSON}
-    """,  # noqa: S608
-    "DELETE FROM address_changes WHERE subscriber_id = :subscriber OR address_hmac = :hmac",
+    WHERE d.subscriber_id = :subscriber OR lower(d.test_address) = :key
+    """,
+    f"DELETE FROM address_changes h WHERE {_OF_CHANGES}",  # noqa: S608
+    "DELETE FROM former_addresses WHERE subscriber_id = :subscriber",
     "DELETE FROM subject_keys WHERE subscriber_id = :subscriber",
     "DELETE FROM subscribers WHERE id = :subscriber",
 )
@@ -155,14 +184,41 @@ def empty_import_rows(tx: Transaction, rows: Collection[tuple[int, int]]) -> Non
     )
 
 
+def empty_mails(tx: Transaction, erased: Erased) -> None:
+    """Mails that named the address themselves, and changes of address, as far as a backup brought them back."""
+    values = {"mails": list(erased.delivery_ids), "changes": list(erased.change_ids), "before": erased.erased_at}
+    for statement in _EMPTY_MAILS:
+        tx.session.execute(text(statement), values | {"now": tx.now})
+
+
+_EMPTY_MAILS = (
+    """
+    UPDATE attempts a SET text = '' FROM deliveries d
+    WHERE d.id = a.delivery_id AND a.text <> '' AND d.id = ANY(:mails) AND d.created_at <= :before
+    """,
+    """
+    UPDATE deliveries SET test_address = NULL, test_language = NULL, erased_at = :now,
+        status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END,
+        finished_at = coalesce(finished_at, :now)
+    WHERE id = ANY(:mails) AND test_address IS NOT NULL AND created_at <= :before
+    """,
+    """
+    UPDATE deliveries SET status = 'cancelled', finished_at = :now
+    WHERE id = ANY(:mails) AND address_change_id IS NOT NULL AND status = 'queued' AND created_at <= :before
+    """,
+    "DELETE FROM address_changes WHERE id = ANY(:changes) AND created_at <= :before",
+)
+
+
 def list_fingerprints(tx: Transaction, erased: Erased) -> list[bytes]:
-    """Of the addresses that sign-ups and import rows of this line still hold."""
+    """Of the addresses that sign-ups, changes of address and import rows of this line still hold."""
     return list(
         tx.session.scalars(
             text(
                 """
                 SELECT address_hmac FROM signups
                 WHERE id = ANY(:signups) AND address_hmac IS NOT NULL AND created_at <= :before
+                UNION SELECT address_hmac FROM address_changes WHERE id = ANY(:changes) AND created_at <= :before
                 UNION SELECT r.address_hmac
                 FROM import_rows r JOIN unnest(CAST(:imports AS bigint[]), CAST(:lines AS int[])) AS g(import_id, line)
                     ON r.import_id = g.import_id AND r.line = g.line
@@ -171,6 +227,7 @@ def list_fingerprints(tx: Transaction, erased: Erased) -> list[bytes]:
             ),
             {
                 "signups": list(erased.signup_ids),
+                "changes": list(erased.change_ids),
                 "before": erased.erased_at,
                 "imports": [row[0] for row in erased.import_rows],
                 "lines": [row[1] for row in erased.import_rows],
@@ -184,14 +241,14 @@ def is_held(tx: Transaction, person: Person) -> bool:
     return bool(
         tx.session.scalar(
             text(
-                """
-                SELECT EXISTS (SELECT FROM signups WHERE address_hmac = :hmac)
-                    OR EXISTS (SELECT FROM import_rows WHERE address_hmac = :hmac AND sealed IS NOT NULL)
-                    OR EXISTS (SELECT FROM address_changes WHERE address_hmac = :hmac)
+                f"""
+                SELECT EXISTS (SELECT FROM signups WHERE address_hmac = {_HMACS})
+                    OR EXISTS (SELECT FROM import_rows WHERE address_hmac = {_HMACS} AND sealed IS NOT NULL)
+                    OR EXISTS (SELECT FROM address_changes WHERE address_hmac = {_HMACS})
                     OR EXISTS (SELECT FROM deliveries WHERE lower(test_address) = :key)
-                """
+                """  # noqa: S608 - our own words
             ),
-            {"hmac": person.address_hmac, "key": person.dedupe_key},
+            _values(tx, person),
         )
     )
 

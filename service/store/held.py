@@ -11,6 +11,7 @@ from service.domain.held import (
     HeldArticle,
     HeldArticleRead,
     HeldChange,
+    HeldFormerAddress,
     HeldImportRow,
     HeldLook,
     HeldMail,
@@ -93,6 +94,10 @@ def list_address_changes(tx: Transaction, subscriber_id: int) -> tuple[HeldChang
     return tuple(HeldChange(**row) for row in _rows(tx, _CHANGES, subscriber_id))
 
 
+def list_former_addresses(tx: Transaction, subscriber_id: int) -> tuple[HeldFormerAddress, ...]:
+    return tuple(HeldFormerAddress(**row) for row in _rows(tx, _FORMER_ADDRESSES, subscriber_id))
+
+
 def list_privacy_requests(tx: Transaction, subscriber_id: int) -> tuple[HeldRequest, ...]:
     return tuple(HeldRequest(**row) for row in _rows(tx, _REQUESTS, subscriber_id))
 
@@ -166,6 +171,7 @@ ORDER BY i.id, r.line
 _CHANGES = """
 SELECT address, created_at, expires_at FROM address_changes WHERE subscriber_id = :id ORDER BY id
 """
+_FORMER_ADDRESSES = "SELECT left_at FROM former_addresses WHERE subscriber_id = :id ORDER BY left_at"
 _REQUESTS = """
 SELECT kind, asked_by, asked_at, due_at, done_at FROM privacy_requests WHERE subscriber_id = :id ORDER BY id
 """

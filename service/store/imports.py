@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from service.domain.imports import Known
 from service.domain.words import ImportReason, ImportStatus, ImportVerdict, Purpose, SuppressionReason
 from service.errors import Kind, ServiceError
+from service.store.former_addresses import NOT_TAKEN
 from service.store.schema import Import, ImportRow
 from service.store.transaction import Transaction
 
@@ -96,7 +97,7 @@ def read_known(tx: Transaction, address_hmacs: Iterable[bytes], list_id: int) ->
 
 
 # The last word about a purpose is the newest event that gave or took; a request that ran out says nothing.
-_KNOWN = """
+_KNOWN = f"""
 WITH asked AS (SELECT DISTINCT hmac FROM unnest(CAST(:hmacs AS bytea[])) AS h(hmac)),
 orders AS (
     SELECT a.hmac, array_agg(DISTINCT x.reason) AS reasons
@@ -117,18 +118,22 @@ orders AS (
           AND e.state IN ('given', 'reaffirmed', 'withdrawn', 'invalidated')
         ORDER BY e.seq DESC LIMIT 1) w ON true
     GROUP BY a.hmac, s.id
+), moved AS (
+    SELECT DISTINCT a.hmac FROM asked a JOIN former_addresses f ON f.address_hmac = a.hmac WHERE {NOT_TAKEN}
 ), mailed AS (
     SELECT a.hmac FROM asked a JOIN import_rows r ON r.address_hmac = a.hmac
     WHERE r.verdict = 'needs_confirming' AND r.admitted_at IS NOT NULL
 )
-SELECT a.hmac AS address_hmac, r.id AS subscriber_id, coalesce(o.reasons, '{}') AS orders,
+SELECT a.hmac AS address_hmac, r.id AS subscriber_id, coalesce(o.reasons, '{{}}') AS orders,
        coalesce(r.active_here, false) AS active_here, coalesce(r.waiting_here, false) AS waiting_here,
        coalesce(r.withdrawn_here, false) AS withdrawn_here, coalesce(r.active_elsewhere, false) AS active_elsewhere,
-       coalesce(r.withdrawn_elsewhere, false) AS withdrawn_elsewhere, m.hmac IS NOT NULL AS asked_before
+       coalesce(r.withdrawn_elsewhere, false) AS withdrawn_elsewhere, m.hmac IS NOT NULL AS asked_before,
+       f.hmac IS NOT NULL AS left_by_a_reader
 FROM asked a
 LEFT JOIN orders o ON o.hmac = a.hmac LEFT JOIN readers r ON r.hmac = a.hmac LEFT JOIN mailed m ON m.hmac = a.hmac
-WHERE o.hmac IS NOT NULL OR r.hmac IS NOT NULL OR m.hmac IS NOT NULL
-"""
+LEFT JOIN moved f ON f.hmac = a.hmac
+WHERE o.hmac IS NOT NULL OR r.hmac IS NOT NULL OR m.hmac IS NOT NULL OR f.hmac IS NOT NULL
+"""  # noqa: S608 - our own words
 
 
 def add_orders(tx: Transaction, orders: Mapping[bytes, SuppressionReason], source: str) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from service.store.erasures import Person
 from service.store.transaction import Transaction
 
 _COUNTS = {
@@ -24,6 +25,7 @@ _COUNTS = {
     "mails_cut_loose": "SELECT count(*) FROM deliveries WHERE erased_at IS NOT NULL",
     "answers_of_the_relay": "SELECT count(*) FROM attempts WHERE text <> ''",
     "articles_counted_as_mailed": "SELECT count(*) FROM mailed_articles",
+    "fingerprints_of_addresses_left": "SELECT count(*) FROM former_addresses",
     "address_changes_waiting": "SELECT count(*) FROM address_changes",
     "imported_rows_with_text": "SELECT count(*) FROM import_rows WHERE sealed IS NOT NULL",
     "imported_rows_with_a_fingerprint": "SELECT count(*) FROM import_rows WHERE address_hmac IS NOT NULL",
@@ -47,26 +49,28 @@ _OF_PERSON = {
     "confirmation_mails": "SELECT count(*) FROM confirmation_mails WHERE subscriber_id = :subscriber",
     "sign_ups": (
         "SELECT count(*) FROM signups WHERE address IS NOT NULL "
-        "AND (subscriber_id = :subscriber OR address_hmac = :hmac)"
+        "AND (subscriber_id = :subscriber OR address_hmac = ANY(CAST(:hmacs AS bytea[])))"
     ),
     "queued_mails": "SELECT count(*) FROM deliveries WHERE subscriber_id = :subscriber AND status = 'queued'",
     "mails_in_the_send_log": "SELECT count(*) FROM deliveries WHERE subscriber_id = :subscriber",
     "test_mails": "SELECT count(*) FROM deliveries WHERE lower(test_address) = :key",
     "articles_counted_as_mailed": "SELECT count(*) FROM mailed_articles WHERE subscriber_id = :subscriber",
+    "former_addresses": "SELECT count(*) FROM former_addresses WHERE subscriber_id = :subscriber",
     "address_changes": (
-        "SELECT count(*) FROM address_changes WHERE subscriber_id = :subscriber OR address_hmac = :hmac"
+        "SELECT count(*) FROM address_changes "
+        "WHERE subscriber_id = :subscriber OR address_hmac = ANY(CAST(:hmacs AS bytea[]))"
     ),
     "imported_rows": (
         "SELECT count(*) FROM import_rows WHERE sealed IS NOT NULL "
-        "AND (subscriber_id = :subscriber OR address_hmac = :hmac)"
+        "AND (subscriber_id = :subscriber OR address_hmac = ANY(CAST(:hmacs AS bytea[])))"
     ),
 }
 
 
-def count_of_person(tx: Transaction, subscriber_id: int, dedupe_key: str, address_hmac: bytes) -> dict[str, int]:
-    """What an erasure would delete, empty or cut loose. `subscriber_id` 0: no subscriber has the address."""
+def count_of_person(tx: Transaction, person: Person) -> dict[str, int]:
+    """What an erasure would delete, empty or cut loose."""
     one = ", ".join(f'({query}) AS "{name}"' for name, query in _OF_PERSON.items())
-    values = {"subscriber": subscriber_id, "key": dedupe_key, "hmac": address_hmac}
+    values = {"subscriber": person.subscriber_id, "key": person.dedupe_key, "hmacs": list(person.fingerprints)}
     row = tx.session.execute(text(f"SELECT {one}"), values).mappings().one()
     return {name: int(number) for name, number in row.items()}
 

@@ -129,6 +129,8 @@ RULES = frozenset({*_SETS, *_WHOLE, *_PERSONS})
 ABOUT_PERSONS = frozenset(_PERSONS)
 ENDS_REQUESTS = frozenset({"unconfirmed_requests"})
 ENDS_PERSONS = ABOUT_PERSONS - ENDS_REQUESTS
+ENDS_OBJECTORS = frozenset({"consent_proof"})
+"""Whom it ends had agreed, and taken it back."""
 
 
 def count_due(tx: Transaction, rule: str, cutoff: datetime) -> int:

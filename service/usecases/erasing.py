@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from service.domain import erasures as log_lines
-from service.domain.addresses import Address, parse_address
+from service.domain.addresses import Address, mask_address, parse_address
 from service.domain.erasures import Erased, Line
 from service.domain.ledger import LedgerKeys
 from service.domain.processors import Processor
@@ -20,7 +20,7 @@ from service.domain.tokens import Keys
 from service.domain.words import Lane, PrivacyRequestKind
 from service.errors import Kind, ServiceError
 from service.ports import Hint
-from service.store import audit, erasures, inventory, privacy_requests, subscribers
+from service.store import audit, erasures, former_addresses, inventory, privacy_requests, signups, subscribers
 from service.store.append_only import Appender, AppendOnlyFile
 from service.store.claims import keep_for_certain
 from service.store.erasures import Emptied, Person
@@ -46,6 +46,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class BecameReader:
+    """A sign-up of the address was decided meanwhile: there is a subscriber to forget. Nothing was erased yet."""
+
+    subscriber_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class NobodyThere:
     """Nothing is held, and nothing was ever erased: never known, or ended by a rule of retention."""
 
@@ -58,6 +65,8 @@ class ToErase:
     subscriber_id: int | None
     """None: no subscriber has it; a sign-up, an import or a test mail may."""
     held: dict[str, int]
+    masked_now: str | None = None
+    """The reader left the address for this one; both are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +131,53 @@ def erase(
 
 def erase_address(
     transaction: TransactionFactory, keys: Keys, file: AppendOnlyFile, address: Address
-) -> Forgotten | Waiting | NobodyThere:
+) -> Forgotten | Waiting | NobodyThere | BecameReader:
     """Forget an address that is no subscriber's, but stands in a sign-up, an import or a test mail."""
-    person = Person(0, address.dedupe_key, keys.address_hmac(address.dedupe_key))
-    with file.locked() as held, transaction() as tx:
-        keep_for_certain(tx)
-        finish_cut_short(tx, keys.ledger, held)
-        if not erasures.is_held(tx, person):
-            return NobodyThere()
-        workers = silence(tx, keys.ledger, person, actor="operator")
-        if workers:
-            return Waiting(tuple(workers))
-        return Forgotten(_append(tx, keys.ledger, held, None, erasures.forget(tx, person)))
+    with file.locked() as held:
+        # Committed before the log's line: a crash between the two is then known as one (`erase_due` finishes it).
+        with transaction() as tx:
+            privacy_requests.add_request(tx, PrivacyRequestKind.ERASE, erasures.NO_SUBSCRIBER, asked_by="operator")
+        with transaction() as tx:
+            keep_for_certain(tx)
+            finish_cut_short(tx, keys.ledger, held)
+            privacy_requests.mark_done(tx, erasures.NO_SUBSCRIBER)
+            # Whoever decides about a sign-up of this address is waited for, and may have made a reader of it.
+            signups.lock_abuse_keys(tx, [keys.address_hmac(address.abuse_key)])
+            person = _find_person(tx, keys, address)
+            if person.subscriber_id != erasures.NO_SUBSCRIBER:
+                return BecameReader(person.subscriber_id)
+            if not erasures.is_held(tx, person):
+                return NobodyThere()
+            workers = silence(tx, keys.ledger, person, actor="operator")
+            if workers:
+                return Waiting(tuple(workers))
+            return Forgotten(_append(tx, keys.ledger, held, None, erasures.forget(tx, person)))
+
+
+def _find_person(tx: Transaction, keys: Keys, address: Address) -> Person:
+    """Whose address it is, or was before they moved to another."""
+    fingerprint = keys.address_hmac(address.dedupe_key)
+    found = subscribers.find_by_dedupe_key(tx, address.dedupe_key)
+    subscriber_id = found.id if found else former_addresses.find_who_left(tx, fingerprint)
+    if subscriber_id is None:
+        return Person(erasures.NO_SUBSCRIBER, address.dedupe_key, (fingerprint,))
+    fingerprints = {fingerprint, *former_addresses.list_former(tx, subscriber_id)}
+    return Person(subscriber_id, address.dedupe_key, tuple(sorted(fingerprints)))
 
 
 def _append(tx: Transaction, ledger: LedgerKeys, held: Appender, subscriber_id: int | None, emptied: Emptied) -> int:
     """The row, and the line on disk; the commit comes after. Returns the number."""
     newest = erasures.find_newest(tx)
     number = newest.number + 1 if newest else 1
-    erased = Erased(number, subscriber_id, emptied.signup_ids, emptied.import_rows, tx.now)
+    erased = Erased(
+        number,
+        subscriber_id,
+        emptied.signup_ids,
+        emptied.import_rows,
+        emptied.delivery_ids,
+        emptied.change_ids,
+        tx.now,
+    )
     text = log_lines.write_line(ledger, erased, newest.line_sha256 if newest else log_lines.FIRST)
     erasures.add_erasure(tx, Line(erased, log_lines.line_sha256(text)))
     held.append(text)
@@ -150,9 +187,8 @@ def _append(tx: Transaction, ledger: LedgerKeys, held: Appender, subscriber_id: 
 def look_up(tx: Transaction, keys: Keys, address_text: str) -> ToErase:
     """Changes nothing. Raises ServiceError: NOT_FOUND where nothing is held, INVALID for what is no address."""
     address = parse_address(address_text, reserved=True)
-    found = subscribers.find_by_dedupe_key(tx, address.dedupe_key)
-    hmac = keys.address_hmac(address.dedupe_key)
-    held = inventory.count_of_person(tx, found.id if found else 0, address.dedupe_key, hmac)
+    person = _find_person(tx, keys, address)
+    held = inventory.count_of_person(tx, person)
     if not any(held.values()):
         raise ServiceError(
             Kind.NOT_FOUND,
@@ -160,13 +196,20 @@ def look_up(tx: Transaction, keys: Keys, address_text: str) -> ToErase:
             "Nothing is held under this address; nothing was erased. Check the spelling.",
             field="address",
         )
-    return ToErase(address, found.id if found else None, held)
+    if person.subscriber_id == erasures.NO_SUBSCRIBER:
+        return ToErase(address, None, held)
+    subscriber = subscribers.find_subscriber(tx, person.subscriber_id)
+    moved = subscriber is not None and subscriber.dedupe_key != address.dedupe_key
+    return ToErase(
+        address, person.subscriber_id, held, mask_address(subscriber.address) if moved and subscriber else None
+    )
 
 
 def order_erasure(
     transaction: TransactionFactory, keys: Keys, file: AppendOnlyFile, address_text: str, *, actor: str, reason: str
 ) -> Forgotten | Waiting | NobodyThere:
-    """Note it, then erase. What has to wait for mail on the wire is done by a worker. Raises as `look_up` and `erase`.
+    """Note it, then erase. What has to wait for mail on the wire is done by a worker, for an address that is no
+    subscriber's by saying it again. Raises as `look_up` and `erase`.
 
     The note is committed first: whatever happens then, it was ordered.
     """
@@ -175,9 +218,15 @@ def order_erasure(
         audit.note(tx, actor=actor, act="erasure_ordered", reason=reason, subscriber_id=found.subscriber_id)
         if found.subscriber_id is not None:
             request_erasure(tx, found.subscriber_id, asked_by=actor)
-    if found.subscriber_id is not None:
-        return erase(transaction, keys, file, found.subscriber_id, asked_by=actor)
-    return erase_address(transaction, keys, file, found.address)
+    subscriber_id = found.subscriber_id
+    if subscriber_id is None:
+        done = erase_address(transaction, keys, file, found.address)
+        if not isinstance(done, BecameReader):
+            return done
+        subscriber_id = done.subscriber_id
+        with transaction() as tx:
+            request_erasure(tx, subscriber_id, asked_by=actor)
+    return erase(transaction, keys, file, subscriber_id, asked_by=actor)
 
 
 def list_to_ask(processors: Iterable[Processor]) -> list[Ask]:

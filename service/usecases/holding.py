@@ -48,6 +48,7 @@ def get_held(tx: Transaction, keys: Keys, subscriber_id: int, language: str | No
         suppressions=held.list_suppressions(tx, subscriber_id),
         imports=held.list_import_rows(tx, subscriber_id),
         address_changes=held.list_address_changes(tx, subscriber_id),
+        former_addresses=held.list_former_addresses(tx, subscriber_id),
         privacy_requests=held.list_privacy_requests(tx, subscriber_id),
         looks=held.list_looks(tx, subscriber_id),
     )

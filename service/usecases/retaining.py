@@ -1,7 +1,8 @@
 """Enforcing the rules of retention, and saying beforehand what they would do (D-18, D-19).
 
-Who is ended by a rule leaves no suppression and no line in the erasure log: nobody asked for anything, and a restored
-backup holds the dates by which the same rule ends the same persons again.
+Who is ended by a rule leaves no line in the erasure log: nobody asked for anything, and a restored backup holds the
+dates by which the same rule ends the same persons again. Who had agreed and unsubscribed leaves a standing order: no
+import years later takes an objection for silence (GDPR 21(3)).
 """
 
 from collections.abc import Sequence
@@ -10,15 +11,17 @@ import structlog
 
 from service.domain.ledger import LedgerKeys
 from service.domain.retention import Rule
-from service.domain.words import Channel, ConsentState, SubscriptionState
+from service.domain.words import Channel, ConsentState, SubscriptionState, SuppressionReason
 from service.store import consent, erasures, retention, subscribers
 from service.store.consent import NewEvent
 from service.store.schema import Subscription
 from service.store.transaction import Transaction, TransactionFactory
+from service.usecases.steps.silencing import suppress
 
 log = structlog.get_logger(__name__)
 
 ACTOR = "retention"
+LAST_WORD = "the reader's last word before the profile ended"
 
 
 def retain(
@@ -92,6 +95,9 @@ def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: 
     for subscription in subscribers.list_subscriptions(tx, subscriber_id):
         if subscription.state is SubscriptionState.PENDING:
             _expire(tx, ledger, subscription)
+    if rule.id in retention.ENDS_OBJECTORS:
+        for fingerprint in person.fingerprints:
+            suppress(tx, fingerprint, SuppressionReason.UNSUBSCRIBE_ALL, LAST_WORD)
     erasures.forget(tx, person, by_wish=False)
     return True
 

@@ -16,18 +16,20 @@ def a_log(*subjects: int) -> list[str]:
     lines: list[str] = []
     for number, subject in enumerate(subjects, 1):
         prev = line_sha256(lines[-1]) if lines else FIRST
-        lines.append(write_line(LEDGER, Erased(number, subject, (4, 5), ((1, 17),), AT), prev))
+        lines.append(write_line(LEDGER, Erased(number, subject, (4, 5), ((1, 17),), (31,), (8, 9), AT), prev))
     return lines
 
 
 def test_a_line_says_ids_and_a_time_only():
     record = json.loads(a_log(7)[0])
     assert {name: value for name, value in record.items() if name not in ("mac", "prev")} == {
-        "v": 1,
+        "v": 2,
         "number": 1,
         "subscriber": 7,
         "signups": [4, 5],
         "import_rows": [[1, 17]],
+        "deliveries": [31],
+        "changes": [8, 9],
         "erased_at": "2026-03-02T09:00:00.000000Z",
     }
 
@@ -35,8 +37,8 @@ def test_a_line_says_ids_and_a_time_only():
 def test_what_was_written_is_read():
     read = list(read_log(LEDGER, a_log(7, 9)))
     assert [line.erased for line in read] == [
-        Erased(1, 7, (4, 5), ((1, 17),), AT),
-        Erased(2, 9, (4, 5), ((1, 17),), AT),
+        Erased(1, 7, (4, 5), ((1, 17),), (31,), (8, 9), AT),
+        Erased(2, 9, (4, 5), ((1, 17),), (31,), (8, 9), AT),
     ]
 
 

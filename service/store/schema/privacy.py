@@ -68,6 +68,16 @@ class AddressChange(Base):
     expires_at: Mapped[At]
 
 
+class FormerAddress(Base):
+    """An address that its reader left for another: a fingerprint, deleted with the reader (D-14, D-15)."""
+
+    __tablename__ = "former_addresses"
+    __table_args__ = (Index("ix_former_addresses_address_hmac", "address_hmac"),)
+    subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id"), primary_key=True)
+    address_hmac: Mapped[bytes] = mapped_column(primary_key=True)
+    left_at: Mapped[At]
+
+
 class Import(Base):
     """One file of addresses from another system, with who vouches for it (E-11, D1 #18)."""
 

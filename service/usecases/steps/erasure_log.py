@@ -14,7 +14,7 @@ from service.domain.words import PrivacyRequestKind
 from service.errors import Kind, ServiceError
 from service.store import erasures, privacy_requests
 from service.store.append_only import Appender, AppendOnlyFile
-from service.store.erasures import Person
+from service.store.erasures import NO_SUBSCRIBER, Person
 from service.store.transaction import Transaction
 from service.usecases.steps.silencing import silence, suppress
 
@@ -113,8 +113,7 @@ def refusal(standing: Standing) -> ServiceError:
 
 
 def _is_open(tx: Transaction, erased: Erased) -> bool:
-    asked = privacy_requests.list_open(tx, PrivacyRequestKind.ERASE)
-    return any(request.subscriber_id == erased.subscriber_id for request in asked)
+    return privacy_requests.is_open(tx, PrivacyRequestKind.ERASE, erased.subscriber_id or NO_SUBSCRIBER)
 
 
 def carry_out(tx: Transaction, ledger: LedgerKeys, line: Line) -> None:
@@ -126,6 +125,7 @@ def carry_out(tx: Transaction, ledger: LedgerKeys, line: Line) -> None:
         _forget_returned(tx, ledger, erased, erased.subscriber_id)
     erasures.empty_signups(tx, erased.signup_ids, erased.erased_at)
     erasures.empty_import_rows(tx, erased.import_rows)
+    erasures.empty_mails(tx, erased)
     if erasures.find_erasure(tx, erased.number) is None:
         erasures.add_erasure(tx, line)
 

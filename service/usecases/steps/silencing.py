@@ -28,12 +28,14 @@ def silence(tx: Transaction, ledger: LedgerKeys, person: Person, *, actor: str) 
                     actor=actor,
                 ),
             )
-    if person.address_hmac is not None:
-        suppress(tx, person.address_hmac)
+    for fingerprint in person.fingerprints:
+        suppress(tx, fingerprint)
     return erasures.cancel_mail(tx, person)
 
 
-def suppress(tx: Transaction, address_hmac: bytes) -> None:
+def suppress(
+    tx: Transaction, address_hmac: bytes, reason: SuppressionReason = SuppressionReason.ERASED, source: str = SOURCE
+) -> None:
     """Only the person, by signing up again, ends this order (D-15)."""
-    if not suppressions.is_ordered(tx, address_hmac, SuppressionReason.ERASED):
-        suppressions.add_suppression(tx, address_hmac=address_hmac, reason=SuppressionReason.ERASED, source=SOURCE)
+    if not suppressions.is_ordered(tx, address_hmac, reason):
+        suppressions.add_suppression(tx, address_hmac=address_hmac, reason=reason, source=source)
