@@ -1,48 +1,35 @@
-"""Forgetting a person, row by row (D-15): what goes, what stays, what a crash leaves, and what a backup brings back."""
+"""Forgetting a person, row by row (D-15): what goes, what stays, and what brings nobody back."""
 
 import json
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import select, text
 
 from service.content.tables import Table
 from service.domain.addresses import parse_address
-from service.domain.erasures import read_log
 from service.domain.import_plans import Plan
 from service.domain.import_rows import Field
-from service.domain.ledger import encrypt
 from service.domain.words import (
     CampaignStatus,
     Channel,
     ConsentState,
     DeliveryStatus,
     ImportReason,
-    ImportStatus,
     ImportVerdict,
     Lane,
-    Language,
-    MailKind,
     PrivacyRequestKind,
     Purpose,
     SignupState,
     SuppressionReason,
 )
-from service.errors import ServiceError
 from service.ports import Hint
-from service.store import consent, histories, subscribers, suppressions
+from service.store import consent, subscribers, suppressions
 from service.store.append_only import AppendOnlyFile
 from service.store.reports import get_campaign_report
 from service.store.schema import (
-    AddressChange,
-    Base,
-    ConfirmationMail,
     Delivery,
-    Erasure,
-    Import,
     ImportRow,
     PrivacyRequest,
     Signup,
@@ -50,7 +37,6 @@ from service.store.schema import (
     Subscriber,
     Suppression,
 )
-from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import subscribing
 from service.usecases.dispatching import send_due
 from service.usecases.erasing import (
@@ -63,149 +49,28 @@ from service.usecases.erasing import (
     request_erasure,
     wake,
 )
-from service.usecases.forgetting_again import forget_again
 from service.usecases.importing import check_import
-from service.usecases.steps.erasure_log import Standing, compare
+from service.usecases.steps.erasure_log import Standing
 from tests.builders import a_campaign, delivery_of
 from tests.conftest import FrozenClock, HintList
 from tests.traces import find_traces
 from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, a_reader, confirm_token, decided, sign_up
+from tests.usecases.erasures import (
+    ADDRESS,
+    OTHER,
+    a_delivery,
+    an_import,
+    dump,
+    everywhere,
+    the_standing,
+    traces,
+)
 from tests.usecases.sending import a_sender, write_plainly
-
-ADDRESS = "Zoe.Quillfeather+Trail@Fjell.no"
-OTHER = "ben@fjell.no"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> AppendOnlyFile:
     return AppendOnlyFile(tmp_path / "erasures.jsonl")
-
-
-@dataclass
-class Traces:
-    subscriber_id: int
-    campaign_id: int
-    import_id: int
-
-
-def everywhere(tx: Transaction, now: datetime) -> Traces:
-    """A reader whose address stands in every table that can hold one."""
-    reader = a_reader(tx, ADDRESS, first_name="Zoe Quillfeather", purposes=("digest", "offers"))
-    other = a_reader(tx, OTHER)
-    subscriber = subscribers.find_subscriber(tx, reader)
-    list_id = subscribers.list_subscriptions(tx, reader)[0].list_id
-    address = parse_address(ADDRESS)
-    # Every mail so far was accepted, with words that quote the address; one confirmation is kept as evidence.
-    tx.session.execute(text("UPDATE deliveries SET status = 'accepted', finished_at = :now"), {"now": now})
-    tx.session.execute(
-        text(
-            "INSERT INTO attempts (delivery_id, at, phase, code, text, fate, scope, relay) "
-            "SELECT d.id, :now, 'eom', 250, 'queued for <' || s.address || '>', 'accepted', 'message', 'relay' "
-            "FROM deliveries d JOIN subscribers s ON s.id = d.subscriber_id"
-        ),
-        {"now": now},
-    )
-    confirmation = tx.session.scalars(
-        select(Delivery.id).where(Delivery.subscriber_id == reader, Delivery.kind == MailKind.CONFIRMATION)
-    ).one()
-    key = consent.find_subject_key(tx, KEYS.ledger, reader)
-    assert key is not None
-    tx.session.add(
-        ConfirmationMail(
-            delivery_id=confirmation,
-            subscriber_id=reader,
-            sealed=encrypt(key, f"To: {ADDRESS}".encode(), b"a place"),
-            sha256=b"-",
-            written_at=now,
-        )
-    )
-    # One campaign: one mail has left, another is queued; and an operator once tested with this address.
-    campaign_id = a_campaign(tx, list_id=list_id, status=CampaignStatus.SENDING)
-    for to, status in ((reader, DeliveryStatus.QUEUED), (other, DeliveryStatus.ACCEPTED)):
-        tx.session.add(a_delivery(now, list_id, campaign_id=campaign_id, subscriber_id=to, status=status))
-    tx.session.add(a_delivery(now, list_id, test_address=ADDRESS.upper(), test_language=Language.EN))
-    # The reader wants to move; somebody else wants to move to the reader's address.
-    for who, to in ((reader, "zoe@quillfeather.example"), (other, ADDRESS)):
-        change = AddressChange(
-            subscriber_id=who,
-            address=to,
-            dedupe_key=to.lower(),
-            address_hmac=KEYS.address_hmac(to.lower()),
-            abuse_hmac=b"-",
-            expires_at=now + timedelta(hours=1),
-        )
-        tx.session.add(change)
-        tx.session.flush()
-        asked = a_delivery(now, list_id, kind=MailKind.ADDRESS_CHANGE, subscriber_id=who, address_change_id=change.id)
-        tx.session.add(asked)
-        tx.session.flush()
-        tx.session.execute(
-            text(
-                "INSERT INTO attempts (delivery_id, at, phase, code, text, fate, scope, relay) "
-                "VALUES (:id, :now, 'eom', 250, :text, 'accepted', 'message', 'relay')"
-            ),
-            {"id": asked.id, "now": now, "text": f"queued for <{to}>"},
-        )
-    histories.add_history(tx, [reader], now)
-    import_id = an_import(tx, list_id, KEYS.address_hmac(address.dedupe_key))
-    assert subscriber is not None
-    return Traces(reader, campaign_id, import_id)
-
-
-def a_delivery(now: datetime, list_id: int, **values: object) -> Delivery:
-    fixed = {
-        "lane": Lane.BULK if values.get("campaign_id") else Lane.INTERACTIVE,
-        "kind": MailKind.CAMPAIGN,
-        "status": DeliveryStatus.ACCEPTED,
-        "list_id": list_id,
-        "purpose": Purpose.OFFERS,
-        "due_at": now,
-        "created_at": now,
-    }
-    return Delivery(**(fixed | values))
-
-
-def an_import(tx: Transaction, list_id: int, address_hmac: bytes) -> int:
-    file = Import(
-        list_id=list_id,
-        source_system="old",
-        file_sha256=b"-",
-        mapping={},
-        operator="ada",
-        attestation="they asked",
-        status=ImportStatus.ADMITTING,
-    )
-    tx.session.add(file)
-    tx.session.flush()
-    tx.session.add(
-        ImportRow(
-            import_id=file.id,
-            line=2,
-            verdict=ImportVerdict.MAILABLE,
-            reason="ok",
-            address_hmac=address_hmac,
-            sealed=ADDRESS.encode(),
-        )
-    )
-    tx.session.flush()
-    return file.id
-
-
-def dump(connection: Connection) -> bytes:
-    """Every row of every table as text; bytea as hexadecimal."""
-    rows = []
-    for table in Base.metadata.sorted_tables:
-        rows += [f"{table.name}: {row}" for row in connection.scalars(text(f"SELECT t::text FROM {table.name} t"))]
-    return "\n".join(rows).encode()
-
-
-def traces(connection: Connection) -> list[str]:
-    return find_traces(dump(connection), ADDRESS)
-
-
-def the_standing(transaction: TransactionFactory, file: AppendOnlyFile) -> Standing:
-    with transaction() as tx:
-        return compare(tx, KEYS.ledger, file).standing
 
 
 @pytest.mark.requirement("D-15")
@@ -447,150 +312,3 @@ def test_an_address_that_is_no_subscribers_is_forgotten_too(transaction, connect
         assert suppressions.is_suppressed(tx, KEYS.address_hmac(address.dedupe_key))
     assert erase_address(transaction, KEYS, file, parse_address("nobody@fjell.no")) == NobodyThere()
     assert the_standing(transaction, file) is Standing.AGREE
-
-
-class CrashError(Exception):
-    """Power goes out after the line is on disk and before the database commits."""
-
-
-@pytest.fixture
-def dying(transaction: TransactionFactory):
-    @contextmanager
-    def begin():
-        with transaction() as tx:
-            yield tx
-            raise CrashError
-
-    return begin
-
-
-@pytest.mark.requirement("D-15")
-def test_an_erasure_that_a_crash_cut_short_is_finished_by_the_next_worker(transaction, connection, dying, file):
-    with transaction() as tx:
-        reader = a_reader(tx, ADDRESS)
-        other = a_reader(tx, OTHER)
-        request_erasure(tx, reader, asked_by="subscriber")
-    with pytest.raises(CrashError):
-        erase(dying, KEYS, file, reader, asked_by="subscriber")
-    assert len(list(file.lines())) == 1
-    assert traces(connection)
-    assert the_standing(transaction, file) is Standing.CUT_SHORT
-    assert erase_due(transaction, KEYS, file) == 1
-    assert traces(connection) == []
-    assert the_standing(transaction, file) is Standing.AGREE
-    assert erase(transaction, KEYS, file, other, asked_by="subscriber") == Forgotten(2)
-    assert [line.erased.subscriber_id for line in read_log(KEYS.ledger, file.lines())] == [reader, other]
-
-
-def test_somebody_elses_erasure_finishes_it_first(transaction, dying, file):
-    with transaction() as tx:
-        reader, other = a_reader(tx, ADDRESS), a_reader(tx, OTHER)
-    with pytest.raises(CrashError):
-        erase(dying, KEYS, file, reader, asked_by="subscriber")
-    assert erase(transaction, KEYS, file, other, asked_by="subscriber") == Forgotten(2)
-    with transaction() as tx:
-        assert subscribers.find_subscriber(tx, reader) is None
-    assert the_standing(transaction, file) is Standing.AGREE
-
-
-def restored(connection: Connection):
-    """The database of now, put back later."""
-    return connection.begin_nested()
-
-
-@pytest.mark.requirement("D-15")
-def test_a_backup_that_is_put_back_forgets_again(transaction, connection, clock: FrozenClock, file):
-    with transaction() as tx:
-        known = everywhere(tx, clock.now())
-    backup = restored(connection)
-    clock.advance(hours=1)
-    with transaction() as tx:
-        later = a_reader(tx, "later@fjell.no")
-    for subject in (known.subscriber_id, later):
-        erase(transaction, KEYS, file, subject, asked_by="subscriber")
-    backup.rollback()
-    assert traces(connection)
-    assert the_standing(transaction, file) is Standing.DATABASE_OLDER
-    with transaction() as tx:
-        request_erasure(tx, known.subscriber_id, asked_by="ada")
-    with pytest.raises(ServiceError) as refused:
-        erase_due(transaction, KEYS, file)
-    assert refused.value.code == "erasure_database_older"
-    clock.advance(hours=1)
-    assert forget_again(transaction, KEYS.ledger, file) == 2
-    assert traces(connection) == []
-    assert the_standing(transaction, file) is Standing.AGREE
-    assert forget_again(transaction, KEYS.ledger, file) == 0
-    with transaction() as tx:
-        assert suppressions.is_suppressed(tx, KEYS.address_hmac(parse_address(ADDRESS).dedupe_key))
-        assert {row.subscriber_id for row in tx.session.scalars(select(Erasure))} == {known.subscriber_id, later}
-        fresh = a_reader(tx, "fresh@fjell.no")
-    assert fresh > later, "a number that was somebody else's is not given again"
-
-
-def test_a_sign_up_that_a_backup_brings_back_undecided_is_emptied_by_its_number(transaction, connection, clock, file):
-    """At the time of the backup nobody had looked at the form: no subscriber leads to it."""
-    with transaction() as tx:
-        signup = sign_up(tx, ADDRESS)
-    backup = restored(connection)
-    with transaction() as tx:
-        reader = decided(tx, signup).subscriber_id
-    assert reader is not None
-    erase(transaction, KEYS, file, reader, asked_by="subscriber")
-    backup.rollback()
-    assert traces(connection)
-    assert forget_again(transaction, KEYS.ledger, file) == 1
-    assert traces(connection) == []
-    with transaction() as tx:
-        assert suppressions.is_suppressed(tx, KEYS.address_hmac(parse_address(ADDRESS).dedupe_key))
-
-
-def test_a_number_that_was_given_to_somebody_else_is_not_erased(transaction, clock: FrozenClock, file):
-    with transaction() as tx:
-        reader = a_reader(tx, ADDRESS)
-    erase(transaction, KEYS, file, reader, asked_by="subscriber")
-    clock.advance(days=1)
-    with transaction() as tx:
-        tx.session.execute(text("DELETE FROM erasures"))
-        tx.session.execute(
-            text(
-                "INSERT INTO subscribers (id, address, dedupe_key, address_hmac, language, created_at) "
-                "OVERRIDING SYSTEM VALUE VALUES (:id, 'x@fjell.no', 'x@fjell.no', '\\x01', 'en', :now)"
-            ),
-            {"id": reader, "now": clock.now()},
-        )
-    with pytest.raises(ServiceError, match="given to somebody else"):
-        forget_again(transaction, KEYS.ledger, file)
-    with transaction() as tx:
-        assert subscribers.find_subscriber(tx, reader) is not None
-
-
-@pytest.mark.parametrize("how", ["missing", "older", "spoilt", "cut in the middle"])
-@pytest.mark.requirement("D-15")
-def test_a_log_that_lacks_what_the_database_knows_is_refused(transaction, tmp_path, file, how):
-    with transaction() as tx:
-        readers = [a_reader(tx, f"reader{number}@fjell.no") for number in range(4)]
-    for reader in readers[:3]:
-        erase(transaction, KEYS, file, reader, asked_by="subscriber")
-    lines = list(file.lines())
-    left = {
-        "missing": [],
-        "older": lines[:2],
-        "spoilt": [lines[0], lines[1], lines[2].replace('"subscriber":', '"subscriber":1')],
-        "cut in the middle": [lines[0], lines[2]],
-    }[how]
-    file.path.write_text("".join(line + "\n" for line in left))
-    expected = {
-        "missing": Standing.LOG_MISSING,
-        "older": Standing.LOG_OLDER,
-        "spoilt": Standing.LOG_BROKEN,
-        "cut in the middle": Standing.LOG_BROKEN,
-    }[how]
-    assert the_standing(transaction, file) is expected
-    with pytest.raises(ServiceError):
-        forget_again(transaction, KEYS.ledger, file)
-    if how != "cut in the middle":  # the newest line alone looks well; the start looks at all of them
-        with pytest.raises(ServiceError):
-            erase(transaction, KEYS, file, readers[3], asked_by="subscriber")
-        with transaction() as tx:
-            assert subscribers.find_subscriber(tx, readers[3]) is not None

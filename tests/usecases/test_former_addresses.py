@@ -26,8 +26,8 @@ from tests.usecases.builders import (
     sign_up,
     unsubscribe_token,
 )
+from tests.usecases.erasures import dump
 from tests.usecases.import_files import ORDER, a_file, a_row, run, verdicts
-from tests.usecases.test_erasing import dump
 from tests.usecases.test_retaining import RULES
 
 OLD, NEW = "zenobia@fjell.no", "zenobia.quill@new.no"

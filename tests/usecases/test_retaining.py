@@ -59,8 +59,8 @@ from tests.usecases.builders import (
     sign_up,
     unsubscribe_token,
 )
+from tests.usecases.erasures import a_delivery, an_import, dump
 from tests.usecases.sending import a_sender
-from tests.usecases.test_erasing import a_delivery, an_import, dump
 
 RULES = parse_retention((templates_dir() / "privacy" / "retention.toml").read_text(encoding="utf-8")).rules
 ADDRESS = "Zoe.Quillfeather+Trail@Fjell.no"
