@@ -158,6 +158,11 @@ class Settings(BaseModel):
         "none. Default: none is refused (E-10).",
     )
     api_per_minute: int = Field(600, ge=1, description="Requests a minute that one token may send to the API (D-22).")
+    test_mails_per_day: int = Field(
+        50,
+        ge=1,
+        description="Test mails of campaigns within 24 hours, by whomever; each order is for one address (D-22).",
+    )
     confirmation_hours: int = Field(72, ge=1, le=168, description="How long a confirmation link works (E-07).")
 
     content_hosts: Several = Field(

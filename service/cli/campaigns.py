@@ -127,11 +127,22 @@ def send_test_mail(
     language: Annotated[Language, typer.Option(help="Of the texts around yours.")] = Language.EN,
     json: Json = False,
 ) -> None:
-    """Send one test mail to an address of yours. Its links act for nobody."""
+    """Send one test mail to an address of yours, not to one that is not mailed. Its links act for nobody.
+
+    Leaves an entry in the audit log; MILEPOST_TEST_MAILS_PER_DAY limits how many there are.
+    """
     from service.usecases.campaigning import send_test
 
-    with opened() as container, container.transaction() as tx:
-        delivery_id = send_test(tx, campaign_id, address=to, language=language, by=operator_name())
+    with opened() as container:
+        delivery_id = send_test(
+            container.transaction,
+            container.keys,
+            campaign_id,
+            address=to,
+            language=language,
+            by=operator_name(),
+            per_day=container.settings.test_mails_per_day,
+        )
     if json:
         show_json({"campaign_id": campaign_id, "delivery_id": delivery_id})
     else:

@@ -1,9 +1,10 @@
 """The audit log: which operator took out, took over, looked at or changed personal data, and why (D-22)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from service.errors import Kind, ServiceError
 from service.store.schema import AuditEntry
@@ -31,6 +32,13 @@ def note(tx: Transaction, *, actor: str, act: str, reason: str, **details: Any) 
     tx.session.add(entry)
     tx.session.flush()
     return entry.id
+
+
+def count_lately(tx: Transaction, acts: Collection[str], within: timedelta) -> int:
+    """How often any of these acts was noted within this time. Who counts at the same time waits until this commits."""
+    tx.session.execute(select(func.pg_advisory_xact_lock(func.hashtext("milepost audit " + " ".join(acts)))))
+    counted = select(func.count()).where(AuditEntry.act.in_(acts), AuditEntry.at > tx.now - within)
+    return tx.session.scalar(counted) or 0
 
 
 def list_entries(tx: Transaction, *, limit: int = 100, before: int | None = None) -> Sequence[AuditEntry]:

@@ -4,7 +4,7 @@ Only here does a delivery become `sending` or stop being so. Everything that end
 whoever no longer holds a delivery changes nothing about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from service.domain.deliveries import LEASE, PRESUMED_DEAD, Result
 from service.domain.signups import LIFTABLE
 from service.domain.words import Lane
-from service.store.deliveries import give_articles_back
+from service.store.deliveries import give_articles_back, list_due_tests
 from service.store.transaction import Transaction
 
 
@@ -46,14 +46,22 @@ def keep_for_certain(tx: Transaction) -> None:
 
 
 def claim(
-    tx: Transaction, *, worker_id: UUID, lane: Lane, campaign_id: int | None, limit: int, message_host: str
+    tx: Transaction,
+    *,
+    worker_id: UUID,
+    lane: Lane,
+    campaign_id: int | None,
+    limit: int,
+    message_host: str,
+    fingerprint: Callable[[str], bytes],
 ) -> Claimed:
     """Take up to `limit` due deliveries of one campaign (None: interactive mail) for LEASE from now.
 
     Whom we may no longer mail becomes `skipped` in the same statement (invariant 2). A Message-ID is made at the first
-    claim and kept (A-11).
+    claim and kept (A-11). `fingerprint` is asked for those of addresses to test with, which no table holds.
     """
     keep_for_certain(tx)
+    tests = list_due_tests(tx) if campaign_id is None else {}
     rows = tx.session.execute(
         text(_CLAIM_INTERACTIVE if campaign_id is None else _CLAIM_CAMPAIGN),
         {
@@ -65,6 +73,8 @@ def claim(
             "now": tx.now,
             "until": tx.now + LEASE,
             "liftable": [reason.value for reason in LIFTABLE],
+            "tests": list(tests),
+            "test_hmacs": [fingerprint(key) for key in tests.values()],
         },
     ).all()
     held = sorted((row.due_at, row.id, row.attempts) for row in rows if row.status == "sending")
@@ -82,29 +92,35 @@ _DUE_OF_CAMPAIGN = """
 _DUE_INTERACTIVE = """
     SELECT d.id FROM deliveries d
     WHERE d.lane = :lane AND d.campaign_id IS NULL AND d.status = 'queued' AND d.due_at <= :now
+      AND (d.test_address IS NULL OR d.id = ANY(CAST(:tests AS bigint[])))
     ORDER BY d.due_at, d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
 """
 
-# Tests go to operators, so nothing is asked of them. A confirmation is what lifts some orders (LIFTABLE). The
-# welcome answers what the reader did a moment ago, so a pause does not hold it up. Who wants no more newsletters still
-# has a right to see what is held (GDPR 15). A question to a new address is held against that address, not the old one.
+# A test needs nobody's consent, but goes to nobody who wants no mail; one that was ordered this very moment waits for a
+# claim that knows its fingerprint. A confirmation is what lifts some orders (LIFTABLE). The welcome answers what the
+# reader did a moment ago, so a pause does not hold it up. Who wants no more newsletters still has a right to see what
+# is held (GDPR 15). A question to a new address is held against that address, not the old one.
 _CLAIM = """
 WITH due AS MATERIALIZED ($DUE),
 judged AS (
     SELECT d.id, CASE
-        WHEN d.test_address IS NOT NULL THEN NULL
         WHEN d.kind IN ('confirmation', 'repermission') AND NOT EXISTS (
             SELECT 1 FROM signups g WHERE g.id = d.signup_id AND g.state = 'asked' AND g.expires_at > :now)
             THEN 'expired'
         WHEN d.kind = 'address_change' AND (h.id IS NULL OR h.expires_at <= :now) THEN 'expired'
-        WHEN d.kind IN ('welcome', 'digest', 'campaign') AND NOT EXISTS (
+        WHEN d.test_address IS NOT NULL AND EXISTS (
+            SELECT 1 FROM subscriptions b JOIN subscribers r ON r.id = b.subscriber_id
+            WHERE r.address_hmac = t.hmac AND b.list_id = d.list_id AND b.purpose = d.purpose
+              AND b.state = 'unsubscribed')
+            THEN 'no_consent'
+        WHEN d.test_address IS NULL AND d.kind IN ('welcome', 'digest', 'campaign') AND NOT EXISTS (
             SELECT 1 FROM subscriptions b
             WHERE b.subscriber_id = d.subscriber_id AND b.list_id = d.list_id AND b.purpose = d.purpose
               AND b.state = 'active')
             THEN 'no_consent'
         WHEN EXISTS (
             SELECT 1 FROM suppressions x
-            WHERE x.address_hmac = coalesce(h.address_hmac, s.address_hmac) AND x.lifted_at IS NULL
+            WHERE x.address_hmac = coalesce(h.address_hmac, s.address_hmac, t.hmac) AND x.lifted_at IS NULL
               AND (x.list_id IS NULL OR x.list_id = d.list_id)
               AND NOT (d.kind = 'confirmation' AND x.reason = ANY(:liftable))
               AND NOT (d.kind = 'private_link' AND x.reason = 'unsubscribe_all'))
@@ -112,6 +128,7 @@ judged AS (
         WHEN d.kind IN ('digest', 'campaign') AND s.paused_until > :now THEN 'paused'
     END AS refusal
     FROM due JOIN deliveries d ON d.id = due.id
+    LEFT JOIN unnest(CAST(:tests AS bigint[]), CAST(:test_hmacs AS bytea[])) AS t(id, hmac) ON t.id = d.id
     LEFT JOIN subscribers s ON s.id = d.subscriber_id
     LEFT JOIN address_changes h ON h.id = d.address_change_id
 )

@@ -67,6 +67,14 @@ def add_test(tx: Transaction, campaign: Campaign, revision: Revision, *, address
     )
 
 
+def list_due_tests(tx: Transaction) -> dict[int, str]:
+    """Tests that are due, each with the dedupe key of its address; of these no table holds a fingerprint."""
+    due = select(Delivery.id, func.lower(Delivery.test_address)).where(
+        Delivery.test_address.is_not(None), Delivery.status == DeliveryStatus.QUEUED, Delivery.due_at <= tx.now
+    )
+    return {row[0]: row[1] for row in tx.session.execute(due)}
+
+
 def _add(tx: Transaction, **values: object) -> int:
     values = {"due_at": tx.now} | values
     delivery = Delivery(lane=Lane.INTERACTIVE, status=DeliveryStatus.QUEUED, created_at=tx.now, **values)

@@ -1,22 +1,27 @@
 """Campaigns of operators: draft, test, order, plan, pause, resume, cancel, and what is uncertain."""
 
+from datetime import timedelta
+
 import structlog
 
-from service.domain.addresses import parse_address
+from service.domain.addresses import Address, parse_address
 from service.domain.campaigns import Act, Resolution, move
 from service.domain.subjects import check_subject
-from service.domain.words import CampaignStatus, Lane, Language, Purpose
+from service.domain.tokens import Keys
+from service.domain.words import CampaignStatus, Lane, Language, Purpose, SubscriptionState
 from service.errors import Kind, ServiceError
 from service.ports import Hint
-from service.store import campaigns, deliveries, lists
+from service.store import audit, campaigns, deliveries, lists, subscribers, suppressions
 from service.store.schema import Campaign
-from service.store.transaction import Transaction
+from service.store.transaction import Transaction, TransactionFactory
 
 log = structlog.get_logger(__name__)
 
 LONGEST_NAME = 200
 LONGEST_BODY = 100_000
 """Characters of Markdown; far more than a mailbox shows before it clips (A-43)."""
+TEST, TEST_REFUSED = "test_mail", "test_mail_refused"
+DAY = timedelta(hours=24)
 
 
 def create_campaign(
@@ -39,18 +44,78 @@ def create_campaign(
     )
 
 
-def send_test(tx: Transaction, campaign_id: int, *, address: str, language: Language, by: str) -> int:
+def send_test(
+    transaction: TransactionFactory,
+    keys: Keys,
+    campaign_id: int,
+    *,
+    address: str,
+    language: Language,
+    by: str,
+    per_day: int,
+) -> int:
     """Queue one test mail of the draft to an operator's address. Returns the delivery's id.
 
-    Its links act for nobody, and it counts nowhere: not in the campaign's numbers, not against a reader.
+    Its links act for nobody, and it counts nowhere: not in the campaign's numbers, not against a reader. What stops
+    list mail to the address stops this as well, now (CONFLICT) and when it is claimed. Raises ServiceError (TOO_MANY)
+    for more than `per_day` orders; those refused for the address count too, else one could try out who has left (D-22).
     """
-    campaign = _of_operator(campaigns.lock_campaign(tx, campaign_id))
     # A reserved domain harms nobody here: in the demo it reaches the catcher, elsewhere the relay refuses it.
-    to = parse_address(address, reserved=True).address
-    revision = campaigns.freeze_revision(tx, campaign)
-    delivery_id = deliveries.add_test(tx, campaign, revision, address=to, language=language)
+    to = parse_address(address, reserved=True)
+    delivery_id = None
+    with transaction() as tx:
+        campaign = _of_operator(campaigns.lock_campaign(tx, campaign_id))
+        _count_test(tx, per_day)
+        if _wants_none(tx, keys, to, campaign):
+            audit.note(
+                tx,
+                actor=by,
+                act=TEST_REFUSED,
+                reason="its address wants no mail, or gets none",
+                campaign_id=campaign_id,
+            )
+        else:
+            revision = campaigns.freeze_revision(tx, campaign)
+            delivery_id = deliveries.add_test(tx, campaign, revision, address=to.address, language=language)
+            audit.note(
+                tx,
+                actor=by,
+                act=TEST,
+                reason="a campaign is tried out",
+                campaign_id=campaign_id,
+                delivery_id=delivery_id,
+            )
+    if delivery_id is None:
+        raise ServiceError(
+            Kind.CONFLICT,
+            "test_address_suppressed",
+            "This address is not mailed: whoever reads it has left, complained or was erased, or it does not exist. "
+            "Nothing was queued; test with an address of your own.",
+            field="address",
+        )
     log.info("test_mail_queued", campaign_id=campaign_id, delivery_id=delivery_id, by=by)
     return delivery_id
+
+
+def _count_test(tx: Transaction, per_day: int) -> None:
+    if audit.count_lately(tx, (TEST, TEST_REFUSED), DAY) >= per_day:
+        raise ServiceError(
+            Kind.TOO_MANY,
+            "test_limit",
+            f"{per_day} test mails were ordered within 24 hours, which is the limit (MILEPOST_TEST_MAILS_PER_DAY); "
+            "nothing was queued.",
+        )
+
+
+def _wants_none(tx: Transaction, keys: Keys, to: Address, campaign: Campaign) -> bool:
+    """Whether the address is suppressed, or its reader has ended what the campaign is for. The claim asks it again."""
+    if suppressions.list_reasons(tx, keys.address_hmac(to.dedupe_key), campaign.list_id):
+        return True
+    reader = subscribers.find_by_dedupe_key(tx, to.dedupe_key)
+    return reader is not None and any(
+        (each.list_id, each.purpose, each.state) == (campaign.list_id, campaign.purpose, SubscriptionState.UNSUBSCRIBED)
+        for each in subscribers.list_subscriptions(tx, reader.id)
+    )
 
 
 def order_campaign(tx: Transaction, campaign_id: int, *, by: str) -> None:

@@ -89,7 +89,7 @@ class Sender:
     message_host: str
     """Right side of Message-IDs."""
     keys: Keys
-    """For the copy of each confirmation mail, which is kept as evidence."""
+    """For the copy of each confirmation mail, which is kept as evidence, and fingerprints of addresses to test with."""
     jitter: Callable[[], float]
     """Draws from -1 … 1."""
     stopping: Callable[[], bool] = lambda: False
@@ -188,6 +188,7 @@ def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None) -> claim
         campaign_id=campaign_id,
         limit=sender.batch,
         message_host=sender.message_host,
+        fingerprint=sender.keys.address_hmac,
     )
 
 

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.words import Lane, Language, Purpose
+from service.bootstrap import Container
+from service.domain.words import Lane, Language, Purpose, SuppressionReason
 from service.ports import Hint
+from service.store import suppressions
 from service.store.transaction import TransactionFactory
 from service.usecases import digesting
 from service.usecases.campaigning import plan_campaign
@@ -77,6 +79,24 @@ def test_a_test_mail(client: Client, draft: int, refusal: Refusal) -> None:
     broken = client.post(f"/campaigns/{draft}/test", json={"address": "ada@@fjellsko.example"})
     assert broken.status_code == 422
     assert broken.headers["content-type"] == "application/problem+json"
+
+
+def test_a_test_mail_is_refused_where_mail_is_and_beyond_the_days_share(
+    client: Client, draft: int, container: Container, transaction: TransactionFactory, refusal: Refusal
+) -> None:
+    with transaction() as tx:
+        suppressions.add_suppression(
+            tx,
+            address_hmac=container.keys.address_hmac("ada@fjellsko.example"),
+            reason=SuppressionReason.COMPLAINT,
+            source="test",
+        )
+    asked = {"address": "Ada@fjellsko.example"}
+    body = refusal(client.post(f"/campaigns/{draft}/test", json=asked), 409, "test_address_suppressed")
+    assert body["field"] == "address"
+    for _ in range(container.settings.test_mails_per_day - 1):
+        assert client.post(f"/campaigns/{draft}/test", json={"address": "bea@fjellsko.example"}).status_code == 202
+    refusal(client.post(f"/campaigns/{draft}/test", json=asked), 429, "test_limit")
 
 
 def test_resolve_counts(client: Client, sending: int, refusal: Refusal) -> None:

@@ -239,6 +239,8 @@ def test_a_test_mail_is_queued_for_the_operator(milepost: Milepost, house: Setti
     assert "queued as delivery" in milepost("campaign", "test", campaign_id, "--to", "ada@fjellsko.example").out
     refused = milepost("campaign", "test", campaign_id, "--to", "ada@", "--json")
     assert refused.code == 1
+    acts = [(entry["actor"], entry["act"]) for entry in milepost("audit", "--json").document]
+    assert acts == [("ada", "test_mail"), ("ada", "test_mail")]
 
 
 @pytest.mark.parametrize("act", ["show", "status", "send", "pause", "resume", "cancel"])

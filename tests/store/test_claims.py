@@ -18,6 +18,7 @@ from service.usecases import campaigning
 from service.usecases.dispatching import send_due
 from tests.builders import a_list, many_readers, statuses
 from tests.conftest import FrozenClock, HintList
+from tests.usecases.builders import KEYS
 from tests.usecases.sending import a_sender, ordered
 
 
@@ -42,7 +43,13 @@ def a_worker(transaction: TransactionFactory) -> UUID:
 
 def claim(tx: Transaction, worker_id: UUID, campaign_id: int, limit: int = 10) -> list[int]:
     claimed = claims.claim(
-        tx, worker_id=worker_id, lane=Lane.BULK, campaign_id=campaign_id, limit=limit, message_host="h.example"
+        tx,
+        worker_id=worker_id,
+        lane=Lane.BULK,
+        campaign_id=campaign_id,
+        limit=limit,
+        message_host="h.example",
+        fingerprint=KEYS.address_hmac,
     )
     return [held.delivery_id for held in claimed.held]
 

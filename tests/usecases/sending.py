@@ -9,7 +9,7 @@ from sqlalchemy import select
 from service.domain.deliveries import Notes
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
-from service.domain.words import CampaignStatus, Lane, MailKind, Purpose
+from service.domain.words import CampaignStatus, Lane, Language, MailKind, Purpose
 from service.mail.memory import MemoryTransport
 from service.store import deliveries, worker_processes
 from service.store.schema import Campaign
@@ -80,6 +80,19 @@ def a_sender(
         keys=KEYS,
         jitter=lambda: 0.0,
         stopping=stopping,
+    )
+
+
+def try_out(
+    transaction: TransactionFactory,
+    campaign_id: int,
+    address: str = "ada@example.org",
+    language: Language = Language.EN,
+    per_day: int = 50,
+) -> int:
+    """Order a test mail; the delivery's id."""
+    return campaigning.send_test(
+        transaction, KEYS, campaign_id, address=address, language=language, by="ada", per_day=per_day
     )
 
 

@@ -99,9 +99,19 @@ def get_campaign(campaign_id: Id, container: Wired) -> models.CampaignOut:
 
 @operators.post("/campaigns/{campaign_id}/test", status_code=HTTPStatus.ACCEPTED)
 def send_test(campaign_id: Id, given: models.TestMail, container: Wired, by: By) -> models.TestQueued:
-    """One test mail to an operator's address; its links act for nobody."""
-    with container.transaction() as tx:
-        delivery_id = campaigning.send_test(tx, campaign_id, address=given.address, language=given.language, by=by)
+    """One test mail to an operator's address; its links act for nobody. Leaves an entry in the audit log.
+
+    Refused for an address that is not mailed (409) and beyond MILEPOST_TEST_MAILS_PER_DAY (429).
+    """
+    delivery_id = campaigning.send_test(
+        container.transaction,
+        container.keys,
+        campaign_id,
+        address=given.address,
+        language=given.language,
+        by=by,
+        per_day=container.settings.test_mails_per_day,
+    )
     return models.TestQueued(campaign_id=campaign_id, delivery_id=delivery_id)
 
 
