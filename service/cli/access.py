@@ -17,16 +17,16 @@ Name = Annotated[str, typer.Argument(help="What the token is for; reports name i
 def create(
     name: Name,
     role: Annotated[
-        list[Role] | None,
-        typer.Option("--role", help="What it may beyond running campaigns; may be repeated. Default: nothing."),
-    ] = None,
+        list[Role],
+        typer.Option("--role", help="What it may: sign_up, campaign or export; may be repeated.", show_default=False),
+    ],
     json: Json = False,
 ) -> None:
     """Make a token. It is shown once and kept as a hash only; roles cannot be added later."""
     from service.usecases.access import create_token
 
     with opened() as container, container.transaction() as tx:
-        created = create_token(tx, name, role or (), by=operator_name())
+        created = create_token(tx, name, role, by=operator_name())
     if json:
         show_json(created)
         return
@@ -48,7 +48,7 @@ def list_(json: Json = False) -> None:
         show_table(
             ("name", "roles", "created", "last used", "revoked"),
             (tuple((row | {"roles": ", ".join(row["roles"]) or None}).values()) for row in rows),
-            empty="There is no token yet. `milepost token create NAME` makes one.",
+            empty="There is no token yet. `milepost token create NAME --role …` makes one.",
         )
 
 

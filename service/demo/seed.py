@@ -14,7 +14,7 @@ from service.domain.confirming import describe_request
 from service.domain.evidence import Evidence
 from service.domain.forms import FormView, SignupRequest, Submission, check_submission
 from service.domain.tokens import Keys, api_token_hash
-from service.domain.words import Channel, ConsentState, Language, SignupState, SuppressionReason
+from service.domain.words import Channel, ConsentState, Language, Role, SignupState, SuppressionReason
 from service.errors import ConfigurationError
 from service.store import consent, histories, signups, subscribers, suppressions, tokens
 from service.store.consent import NOBODY, NewEvent
@@ -77,9 +77,10 @@ def _add_digest(tx: Transaction, hub_url: str) -> None:
 def _add_token(tx: Transaction, state: DemoState) -> None:
     """A token for `milepost demo --once`, kept beside the other secrets."""
     kept = state.read("secrets.json")
-    if "api_token" in kept and tokens.find_token(tx, api_token_hash(kept["api_token"])):
+    known = tokens.find_token(tx, api_token_hash(kept["api_token"])) if "api_token" in kept else None
+    if known and Role.CAMPAIGN in known.roles:
         return
-    made = access.create_token(tx, f"demo {tx.now:%Y-%m-%d %H:%M:%S.%f}")
+    made = access.create_token(tx, f"demo {tx.now:%Y-%m-%d %H:%M:%S.%f}", [Role.CAMPAIGN], by="demo")
     state.write("secrets.json", kept | {"api_token": made.token})
 
 

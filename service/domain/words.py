@@ -177,11 +177,14 @@ class Rhythm(StrEnum):
 
 
 class Role(StrEnum):
-    """What a token may do beyond running campaigns; each is given by itself (D-22)."""
+    """What a token may do; each is given by itself, and none opens what another does (D-22)."""
 
+    SIGN_UP = "sign_up"
+    """Bring sign-ups, with the words that their readers saw."""
+    CAMPAIGN = "campaign"
+    """Campaigns, their tests, runs of digests, content, and the reports of them, which name nobody."""
     EXPORT = "export"
     """Take personal data out: proofs, access exports. Needs a reason each time and is noted in the audit log."""
-    SEE_ADDRESSES = "see_addresses"
 
 
 class PrivacyRequestKind(StrEnum):

@@ -31,8 +31,9 @@ class TokenCreated:
     """The only time that anybody sees it."""
 
 
-def create_token(tx: Transaction, name: str, roles: Iterable[Role] = (), *, by: str = "cli") -> TokenCreated:
-    """A new token of 256 random bits. Refuses a name that was ever used: reports would mix two programs up.
+def create_token(tx: Transaction, name: str, roles: Iterable[Role], *, by: str = "cli") -> TokenCreated:
+    """A new token of 256 random bits. Refuses a name that was ever used: reports would mix two programs up; and a token
+    without a role, which would open nothing.
 
     Roles are given now or never; that `by` gave them stands in the audit log.
     """
@@ -52,17 +53,23 @@ def create_token(tx: Transaction, name: str, roles: Iterable[Role] = (), *, by: 
             f"There is, or was, a token named {name}; no token was made. Choose another name.",
             field="name",
         )
+    if not given:
+        raise ServiceError(
+            Kind.INVALID,
+            "token_roles_missing",
+            f"A token without a role opens nothing; no token was made. Say what it is for: --role {' or '.join(Role)}.",
+            field="roles",
+        )
     text = PREFIX + secrets.token_urlsafe(32)
     token = tokens.add_token(tx, name, api_token_hash(text), [role.value for role in given])
-    if given:
-        audit.note(
-            tx,
-            actor=by,
-            act="roles_given",
-            reason="a token was made with these roles",
-            token_id=token.id,
-            roles=[role.value for role in given],
-        )
+    audit.note(
+        tx,
+        actor=by,
+        act="roles_given",
+        reason="a token was made with these roles",
+        token_id=token.id,
+        roles=[role.value for role in given],
+    )
     return TokenCreated(name, given, text)
 
 
@@ -81,12 +88,15 @@ def revoke_token(tx: Transaction, name: str) -> None:
 
 
 def find_operator(tx: Transaction, text: str) -> Operator | None:
-    """Whom a token acts for, or None for a token that is unknown or revoked. Notes its use."""
+    """Whom a token acts for, or None for a token that is unknown or revoked. Notes its use.
+
+    A role that this version does not know gives nothing.
+    """
     token = tokens.find_token(tx, api_token_hash(text))
     if token is None or token.revoked_at is not None:
         return None
     tokens.mark_used(tx, token.id)
-    return Operator(token.name, frozenset(Role(role) for role in token.roles))
+    return Operator(token.name, frozenset(role for role in Role if role.value in token.roles))
 
 
 def require_role(operator: Operator, role: Role) -> None:
@@ -96,5 +106,5 @@ def require_role(operator: Operator, role: Role) -> None:
             Kind.FORBIDDEN,
             "role_missing",
             f"This needs the role {role.value}, which the token {operator.name} does not have; nothing was done. "
-            f"`milepost token create NAME --role {role.value}` makes one that has it.",
+            f"Roles cannot be added: `milepost token create NAME --role {role.value}` makes a token that has it.",
         )

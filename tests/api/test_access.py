@@ -130,11 +130,11 @@ def test_names_of_tokens(transaction: TransactionFactory, name: str, code: str) 
     from service.errors import ServiceError
 
     with transaction() as tx:
-        create_token(tx, "taken")
+        create_token(tx, "taken", [Role.CAMPAIGN])
         revoke_token(tx, "taken")  # a revoked name stays taken
         revoke_token(tx, "taken")
         with pytest.raises(ServiceError) as refused:
-            create_token(tx, name)
+            create_token(tx, name, [Role.CAMPAIGN])
     assert refused.value.code == code
 
 
@@ -147,17 +147,18 @@ def test_an_unknown_token_cannot_be_revoked(transaction: TransactionFactory) -> 
 
 def test_a_token_does_not_show_itself_in_a_log(transaction: TransactionFactory) -> None:
     with transaction() as tx:
-        created = create_token(tx, "quiet")
+        created = create_token(tx, "quiet", [Role.CAMPAIGN])
     assert created.token not in repr(created)
 
 
 @pytest.mark.requirement("D-22")
 def test_a_role_is_given_with_the_token_and_stands_in_the_audit_log(transaction: TransactionFactory) -> None:
     with transaction() as tx:
-        plain = create_token(tx, "plain")
+        with pytest.raises(ServiceError, match="opens nothing; no token was made") as refused:
+            create_token(tx, "plain", [])
+        assert (refused.value.kind, refused.value.field) == (Kind.INVALID, "roles")
         assert audit.list_entries(tx) == []
         trusted = create_token(tx, "office", [Role.EXPORT], by="ada")
-        assert find_operator(tx, plain.token) == Operator("plain")
         assert find_operator(tx, trusted.token) == Operator("office", frozenset({Role.EXPORT}))
         (entry,) = audit.list_entries(tx)
     assert (entry.actor, entry.act, entry.details["roles"]) == ("ada", "roles_given", ["export"])

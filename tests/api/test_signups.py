@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from service.bootstrap import Container
 from service.demo.servers import Valkey
-from service.domain.words import Lane, MailKind, SignupState
+from service.domain.words import Lane, MailKind, Role, SignupState
 from service.ports import Hint
 from service.store import engine as store_engine
 from service.store.schema import Delivery, IdempotentRequest, Signup
@@ -120,7 +120,7 @@ def test_keys_of_two_programs_are_not_mixed_up(
 ) -> None:
     first = send(client, anna)
     with transaction() as tx:
-        client.headers["Authorization"] = f"Bearer {create_token(tx, 'another').token}"
+        client.headers["Authorization"] = f"Bearer {create_token(tx, 'another', [Role.SIGN_UP]).token}"
     assert send(client, anna).json()["id"] != first.json()["id"]
 
 

@@ -56,7 +56,7 @@ def answers(url: str) -> bool:
 
 def test_web_serves_without_redis_and_says_so(milepost: Milepost, house: Settings, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "web.log"
-    token = milepost("token", "create", "test").out.strip()
+    token = milepost("token", "create", "test", "--role", "campaign").out.strip()
     with running(["web", "--port", str(port)], as_environment(house), log) as process:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/live"), log, process)
         url = f"http://127.0.0.1:{port}/api/v1/overview"

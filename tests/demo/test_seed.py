@@ -3,23 +3,26 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from service.demo import seed
 from service.demo.readers import NUMBER, SHARES, Fate, fictional_readers
 from service.demo.servers import Postgres
+from service.demo.state import DemoState
 from service.domain.addresses import parse_address
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys
-from service.domain.words import ConsentState, Language, Purpose, SubscriptionState
+from service.domain.words import ConsentState, Language, Purpose, Role, SubscriptionState
 from service.store import consent, suppressions
 from service.store import engine as store_engine
 from service.store.schema import Article, ConsentEvent, Delivery, MailedArticle, Source, Subscriber, Subscription
 from service.store.transaction import Transaction
 from service.usecases import wording
+from service.usecases.access import find_operator
 from tests.conftest import database_copy
 from tests.usecases.builders import personal
 
@@ -159,3 +162,17 @@ def test_nobody_is_mailed_by_it_and_repeating_adds_nothing(seeded: Transaction) 
     before = seeded.session.scalar(select(func.count()).select_from(ConsentEvent))
     assert seed._add_readers(seeded, KEYS) == 0
     assert seeded.session.scalar(select(func.count()).select_from(ConsentEvent)) == before
+
+
+def test_the_token_of_a_demo_that_an_older_version_made_is_replaced(tx: Transaction, tmp_path: Path) -> None:
+    state = DemoState(tmp_path)
+    seed._add_token(tx, state)
+    first = state.secret("api_token")
+    seed._add_token(tx, state)
+    assert state.secret("api_token") == first
+    tx.session.execute(text("UPDATE api_tokens SET roles = '{}'"))
+    tx.session.expire_all()
+    seed._add_token(Transaction(tx.session, tx.now + timedelta(days=1)), state)
+    operator = find_operator(tx, state.secret("api_token"))
+    assert operator is not None
+    assert operator.roles == {Role.CAMPAIGN}

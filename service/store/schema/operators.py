@@ -12,7 +12,7 @@ class ApiToken(Base):
     name: Mapped[str] = mapped_column(unique=True)
     token_sha256: Mapped[bytes] = mapped_column(unique=True)
     roles: Mapped[Words] = mapped_column(server_default="{}")
-    """Of `Role`; empty: campaigns only."""
+    """Of `Role`; empty: it opens nothing."""
     created_at: Mapped[CreatedAt]
     last_used_at: Mapped[At | None]
     revoked_at: Mapped[At | None]

@@ -2,19 +2,31 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from service.usecases.access import Operator, find_operator
+from service.domain.words import Role
+from service.usecases.access import Operator, find_operator, require_role
 from service.web.deps import get_container, media_type
 from service.web.errors import problem
 
 
 class OperatorRoute(APIRoute):
-    """Leaves whom the token acts for in `request.state.operator`. Refusals of the rest: web/errors.py."""
+    """Leaves whom the token acts for in `request.state.operator`. Refusals of the rest: web/errors.py.
+
+    A route is of one of the classes below: which role its token needs is never left open.
+    """
+
+    role: ClassVar[Role]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        needs = f"Needs the role `{self.role.value}`."
+        if needs not in self.description:
+            self.description = f"{self.description}\n\n{needs}".strip()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler: Callable[[Request], Awaitable[Response]] = super().get_route_handler()
@@ -25,6 +37,7 @@ class OperatorRoute(APIRoute):
                 return _who_are_you(request)
             if not await run_in_threadpool(request.app.state.token_limit.take, operator.name):
                 return _too_many()
+            require_role(operator, self.role)
             request.state.operator = operator
             if _has_body(request) and media_type(request) != "application/json":
                 return problem(
@@ -35,6 +48,18 @@ class OperatorRoute(APIRoute):
             return await handler(request)
 
         return handle
+
+
+class SignupRoute(OperatorRoute):
+    role = Role.SIGN_UP
+
+
+class CampaignRoute(OperatorRoute):
+    role = Role.CAMPAIGN
+
+
+class ExportRoute(OperatorRoute):
+    role = Role.EXPORT
 
 
 def get_operator(request: Request) -> Operator:

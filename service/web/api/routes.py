@@ -16,7 +16,7 @@ from service.store import reports, sources
 from service.store.transaction import Transaction
 from service.usecases import campaigning, digesting
 from service.web.api import models, proofs, signups
-from service.web.api.authentication import OperatorRoute, get_operator_name
+from service.web.api.authentication import CampaignRoute, get_operator_name
 from service.web.api.models import Id, Slug
 from service.web.deps import get_container
 
@@ -42,7 +42,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 router = APIRouter(prefix=PREFIX)
 operators = APIRouter(
-    route_class=OperatorRoute,
+    route_class=CampaignRoute,
     responses=PROBLEMS,
     generate_unique_id_function=lambda route: route.name,
     # For the OpenAPI document; the route class does the asking, before a body is read.

@@ -17,13 +17,13 @@ from service.errors import Kind, ServiceError
 from service.usecases import repeating, subscribing, wording
 from service.usecases.repeating import Repeatable
 from service.web.api import models
-from service.web.api.authentication import OperatorRoute, get_operator_name
+from service.web.api.authentication import SignupRoute, get_operator_name
 from service.web.api.models import Slug
 from service.web.deps import get_container, get_pages
 from service.web.errors import problem
 from service.web.mail_domains import find_domain_problem
 
-router = APIRouter(route_class=OperatorRoute)
+router = APIRouter(route_class=SignupRoute)
 
 IdempotencyKey = Annotated[str, Header(min_length=1, max_length=LONGEST_KEY, pattern=r"^[\x21-\x7e]+$")]
 
