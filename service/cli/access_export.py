@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from service.cli.console import Json, note, say
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened_to_act, operator_name
 
 app = typer.Typer(help="What people may ask about their data.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def export(
     from service.usecases.answering import answer_access
     from service.usecases.holding import get_held, render_csv, render_json
 
-    with opened() as container, container.transaction() as tx:
+    with opened_to_act() as container, container.transaction() as tx:
         answer = answer_access(tx, address, actor=operator or operator_name(), reason=reason)
         held = get_held(tx, container.keys, answer.subscriber_id)
         assert held is not None

@@ -7,7 +7,7 @@ import typer
 from service.cli import following
 from service.cli.campaigns import Wait, show_reports
 from service.cli.console import Json, note, say, show_json, show_table
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened, opened_to_act, operator_name
 from service.domain.words import Language
 
 app = typer.Typer(help="Digests: the newest articles of each reader's topics.", no_args_is_help=True)
@@ -81,7 +81,7 @@ def send(slug: Slug, wait: Wait = True, json: Json = False) -> None:
     """Run a digest now: each reader gets the new articles of their topics, nobody one twice, nobody an empty one."""
     from service.usecases.digesting import start_run
 
-    with opened() as container:
+    with opened_to_act() as container:
         with container.transaction() as tx:
             started = start_run(tx, slug, by=operator_name())
         if not json:

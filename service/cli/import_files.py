@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.console import ExitCode, Json, note, say, show_json, show_table
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened_to_act, operator_name
 from service.domain.import_rows import Field, Standing
 from service.domain.words import ImportVerdict, Language, Purpose
 
@@ -105,7 +105,7 @@ def check(
         confirmed_only=confirmed_only,
         skip_unreadable=skip_unreadable,
     )
-    with opened() as container, _read(file, delimiter) as reading, container.transaction() as tx:
+    with opened_to_act() as container, _read(file, delimiter) as reading, container.transaction() as tx:
         reserved = container.settings.is_demo
         tally = check_import(tx, container.keys, plan, reading.table, reserved=reserved, on_batch=reading.move)
     _show(plan, reading.table, tally, json=json)
@@ -140,7 +140,6 @@ def run(
 
     You affirm where the addresses come from; without --attest the words are shown. Then `admit` and `ask`.
     """
-    from service.bootstrap import check_may_serve
     from service.usecases.importing import run_import
 
     plan = _plan(
@@ -157,21 +156,19 @@ def run(
         skip_unreadable=skip_unreadable,
     )
     affirmed = _affirmed(attest, attestation_file)
-    with opened() as container:
-        check_may_serve(container)
-        with _read(file, delimiter) as reading, container.transaction() as tx:
-            done = run_import(
-                tx,
-                container.keys,
-                plan,
-                reading.table,
-                source_system=source_system,
-                affirmed=affirmed,
-                operator=operator or operator_name(),
-                reason=reason,
-                reserved=container.settings.is_demo,
-                on_batch=reading.move,
-            )
+    with opened_to_act() as container, _read(file, delimiter) as reading, container.transaction() as tx:
+        done = run_import(
+            tx,
+            container.keys,
+            plan,
+            reading.table,
+            source_system=source_system,
+            affirmed=affirmed,
+            operator=operator or operator_name(),
+            reason=reason,
+            reserved=container.settings.is_demo,
+            on_batch=reading.move,
+        )
     more = {"import_id": done.import_id, "suppressed": done.suppressed, "withdrawn": done.withdrawn}
     _show(plan, reading.table, done.tally, json=json, **more)
 

@@ -8,7 +8,7 @@ import typer
 from service.cli import import_files
 from service.cli.console import Json, note, say, show_json, show_table
 from service.cli.import_files import OperatorName, Reason
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened, opened_to_act, operator_name
 from service.domain.imports import DAY_LIMIT, SLICE, SliceOrder
 
 if TYPE_CHECKING:
@@ -65,11 +65,9 @@ def _act(
     json: bool,
     done: str,
 ) -> None:
-    from service.bootstrap import check_may_serve
     from service.usecases import admitting, asking
 
-    with opened() as container:
-        check_may_serve(container)
+    with opened_to_act() as container:
         order = SliceOrder(size, operator or operator_name(), reason, no_daily_limit)
         lifetime = timedelta(hours=container.settings.confirmation_hours)
         if act == "admit":
@@ -106,7 +104,7 @@ def undo(
     """
     from service.usecases.undoing_imports import undo_import
 
-    with opened() as container, container.transaction() as tx:
+    with opened_to_act() as container, container.transaction() as tx:
         done = undo_import(
             tx,
             container.keys,

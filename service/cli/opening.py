@@ -58,6 +58,25 @@ def opened(process: str = "cli") -> "Iterator[Container]":
         container.engine.dispose()
 
 
+@contextmanager
+def opened_to_act() -> "Iterator[Container]":
+    """The same for a command that acts on what is stored of readers, or has them mailed.
+
+    Raises ConfigurationError where web, workers and beat would not start: a backup must not bring anybody back.
+    """
+    from service.errors import ConfigurationError
+    from service.usecases.starting import list_obstacles
+
+    with opened() as container:
+        with container.transaction() as tx:
+            troubles = list_obstacles(
+                tx, container.keys, erasure_file=container.erasure_log, checkpoint_file=container.checkpoint_file
+            )
+        if troubles:
+            raise ConfigurationError("\n".join((*troubles, "Nothing was done (docs/privacy.md).")))
+        yield container
+
+
 def operator_name() -> str:
     """Who a campaign says it was ordered or paused by."""
     try:

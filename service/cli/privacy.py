@@ -6,7 +6,7 @@ import typer
 
 from service.cli import access_export, privacy_reports
 from service.cli.console import ExitCode, Json, note, say, show_json, show_table
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened, opened_to_act, operator_name
 
 if TYPE_CHECKING:
     from service.usecases.erasing import Ask, Forgotten, NobodyThere, ToErase, Waiting
@@ -33,7 +33,7 @@ def erase(
     """
     from service.usecases.erasing import list_to_ask, look_up, order_erasure
 
-    with opened() as container:
+    with opened_to_act() as container:
         with container.transaction() as tx:
             found = look_up(tx, container.keys, address)
         if not yes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import Json, note, say, show_json, show_table
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened, opened_to_act, operator_name
 
 if TYPE_CHECKING:
     from service.usecases.reporting_privacy import PrivacyReport
@@ -26,7 +26,7 @@ def retention(
     from service.usecases.retaining import retain
     from service.usecases.steps.retention_state import get_retention
 
-    with opened() as container:
+    with opened() if dry_run else opened_to_act() as container:
         rules = container.retention.rules
         if not dry_run:
             done = retain(container.transaction, container.keys.ledger, rules, all_rules=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.console import ExitCode, Json, note, say, show_json
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened, opened_to_act, operator_name
 from service.errors import Kind, ServiceError
 
 app = typer.Typer(help="Consent as evidence.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def prove(
         raise ServiceError(
             Kind.INVALID, "suffix_unknown", f"{out} ends in neither .html nor .json; no proof was made.", field="out"
         )
-    with opened() as container, container.transaction() as tx:
+    with opened_to_act() as container, container.transaction() as tx:
         made = make(tx, container.keys, address, actor=operator_name(), reason=reason)
     if json:
         show_json(made.proof)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.console import Json, note, say, show_json, show_table
-from service.cli.opening import opened, operator_name
+from service.cli.opening import opened, opened_to_act, operator_name
 from service.domain.addresses import mask_address
 from service.domain.oddities import find_oddities
 
@@ -92,7 +92,7 @@ def _end(act: str, ids: list[int] | None, domain: str | None, form: str | None, 
         "release": (holding_back.release, "released"),
         "drop": (holding_back.drop, "dropped"),
     }[act]
-    with opened() as container, container.transaction() as tx:
+    with opened_to_act() as container, container.transaction() as tx:
         chosen = holding_back.choose_held(tx, ids or [], domain=domain, form=form)
         number = end(tx, chosen, by=operator_name(), reason=reason)
     if json:
