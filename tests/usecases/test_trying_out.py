@@ -45,7 +45,7 @@ def unsubscribe(transaction: TransactionFactory, purpose: Purpose) -> None:
 
 
 def refused(transaction: TransactionFactory, campaign_id: int, address: str = ADDRESS) -> ServiceError:
-    with pytest.raises(ServiceError, match="[Nn]othing was queued") as refusal:
+    with pytest.raises(ServiceError, match=r"[Nn]othing was queued") as refusal:
         try_out(transaction, campaign_id, address)
     return refusal.value
 
