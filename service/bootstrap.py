@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dns.resolver import get_default_resolver
+from dns.resolver import NoResolverConfiguration, get_default_resolver
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -17,7 +17,7 @@ from service.domain.activities import Activities, parse_activities
 from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
-from service.domain.processors import Processor, check_relay, parse_register
+from service.domain.processors import Processor, check_keepers, check_relay, parse_register
 from service.domain.retention import Retention, parse_retention
 from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
@@ -34,6 +34,7 @@ from service.texts import templates_dir
 from service.usecases import starting
 
 DNS_PORT = 53
+REDIS_PORT = 6379
 
 
 class SystemClock:
@@ -150,22 +151,40 @@ def _publisher(settings: Settings) -> Publisher:
 
 def guard_egress(settings: Settings) -> None:
     """From now on this process connects to nobody whom the settings do not name (D-31)."""
-    database_urls = [url for url in (settings.database_url, settings.owner_database_url) if url]
-    redis = urlsplit(settings.redis_url)
     places = [
-        *(Allowed(host, port) for url in database_urls for host, port in store_engine.list_places(url)),
-        Allowed(redis.hostname or "localhost", redis.port or 6379),
+        *_keepers(settings),
         Allowed(settings.relay_host, settings.relay_port),
         Allowed(settings.web_host, settings.web_port),
         *(Allowed(host) for host in settings.content_hosts),
     ]
     if settings.signup_check_dns:  # a domain's mail servers are looked up there, and never connected to (E-03)
-        places += [Allowed(str(server), DNS_PORT) for server in get_default_resolver().nameservers]
+        places += [Allowed(server, DNS_PORT) for server in _name_servers()]
     egress.install(places, loopback=settings.is_demo)
 
 
+def _keepers(settings: Settings) -> list[Allowed]:
+    """Where what is known about readers is kept: the hosts of PostgreSQL and Redis."""
+    database_urls = [url for url in (settings.database_url, settings.owner_database_url) if url]
+    redis = urlsplit(settings.redis_url)
+    return [
+        *(Allowed(host, port) for url in database_urls for host, port in store_engine.list_places(url)),
+        Allowed(redis.hostname or "localhost", redis.port or REDIS_PORT),
+    ]
+
+
+def _name_servers() -> list[str]:
+    """Those of this machine. Raises ConfigurationError where it has none."""
+    try:
+        return [str(server) for server in get_default_resolver().nameservers]
+    except NoResolverConfiguration:
+        raise ConfigurationError(
+            "MILEPOST_SIGNUP_CHECK_DNS is on, and this machine names no name server to ask: /etc/resolv.conf is "
+            "missing or empty. Nothing was started. Put a line `nameserver ADDRESS` there."
+        ) from None
+
+
 def _processors(settings: Settings) -> tuple[Processor, ...]:
-    """The register, with the relay in it. Raises ConfigurationError."""
+    """The register, with the relay in it and whoever keeps our data elsewhere. Raises ConfigurationError."""
     file = settings.processors_file
     try:
         register = parse_register(file.read_text(encoding="utf-8")) if file else ()
@@ -174,6 +193,7 @@ def _processors(settings: Settings) -> tuple[Processor, ...]:
             f"MILEPOST_PROCESSORS_FILE names {file}, which cannot be read: {error}. Nothing was started."
         ) from None
     check_relay(register, settings.relay_host)
+    check_keepers(register, (place.host for place in _keepers(settings)))
     return register
 
 

@@ -205,7 +205,8 @@ class Settings(BaseModel):
     @classmethod
     def _redis_only(cls, url: str) -> str:
         if urlsplit(url).scheme not in ("redis", "rediss"):
-            raise ValueError("must be a Redis URL: redis://:password@host:6379/0")
+            # Celery, redis-py and limits each spell a local socket in a way of their own.
+            raise ValueError("must be a Redis URL: redis://:password@host:6379/0; a local socket (unix://) is not used")
         return url
 
     @field_validator("secret_key")

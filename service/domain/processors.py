@@ -1,13 +1,15 @@
 """The register of processors: everybody who handles readers' data on the publisher's behalf (GDPR 28; D-21, D-34).
 
-It is a TOML file that the publisher keeps; a mail relay that does not stand in it is not used. The page /processors,
-the consent records and the record of processing activities are made from it.
+It is a TOML file that the publisher keeps; a mail relay that does not stand in it is not used, nor is a database on
+somebody else's machine. The page /processors, the consent records and the record of processing activities are made
+from it.
 """
 
+import ipaddress
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NoReturn
 
 from service.errors import ConfigurationError
 
@@ -63,17 +65,62 @@ def parse_register(text: str) -> tuple[Processor, ...]:
 
 def check_relay(register: Sequence[Processor], relay_host: str) -> Processor:
     """The entry of the relay. Raises ConfigurationError, with the text to add, if there is none (D-21)."""
-    for processor in register:
-        if relay_host.lower() in (host.lower() for host in processor.hosts):
-            return processor
-    raise ConfigurationError(
+    return _find(register, relay_host) or _refuse(
         f"The relay {relay_host} is not in the register of processors (MILEPOST_PROCESSORS_FILE); nothing was started. "
-        "Who carries the mail sees every address, so readers are told who that is. Add what is true of it:\n\n"
+        "Who carries the mail sees every address, so readers are told who that is.",
+        "Hands our mail to mailboxes",
+        relay_host,
+        "content of mails",
+    )
+
+
+def check_keepers(register: Sequence[Processor], hosts: Iterable[str]) -> None:
+    """Whoever keeps our database or our Redis stands in the register, too, unless it is on a network of our own.
+
+    Raises ConfigurationError, with the text to add, for the first of `hosts` that does not (D-21). Names are not looked
+    up: one in public DNS counts as elsewhere.
+    """
+    for host in hosts:
+        if not is_at_home(host) and not _find(register, host):
+            _refuse(
+                f"{host}, where the settings put PostgreSQL or Redis, is neither on a private network nor in the "
+                "register of processors (MILEPOST_PROCESSORS_FILE); nothing was started. Who runs it can see what is "
+                "kept there, so readers are told who that is.",
+                "Keeps our database",
+                host,
+                "what is kept about readers",
+            )
+
+
+def is_at_home(host: str) -> bool:
+    """Loopback, a private network, or a name that public DNS does not know (of docker-compose, `.internal`)."""
+    host = _plain(host)
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        return "." not in host or host.endswith(PRIVATE_NAMES)
+
+
+PRIVATE_NAMES = (".localhost", ".internal", ".local", ".home.arpa")
+"""Reserved, never in public DNS (RFC 6761, 6762, 8375; ICANN for .internal)."""
+
+
+def _find(register: Sequence[Processor], host: str) -> Processor | None:
+    return next((entry for entry in register if _plain(host) in map(_plain, entry.hosts)), None)
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")
+
+
+def _refuse(why: str, purpose: str, host: str, sees: str) -> NoReturn:
+    raise ConfigurationError(
+        f"{why} Add what is true of it:\n\n"
         "[[processors]]\n"
-        'name = "Legal name of the relay\'s operator"\n'
-        'purpose = "Hands our mail to mailboxes"\n'
-        f'hosts = ["{relay_host}"]\n'
-        'sees = ["addresses", "content of mails"]\n'
+        'name = "Legal name of its operator"\n'
+        f'purpose = "{purpose}"\n'
+        f'hosts = ["{host}"]\n'
+        f'sees = ["addresses", "{sees}"]\n'
         'country = "…"\n'
         "third_country = false\n"
         'reuse_of_data = "none"\n'

@@ -7,8 +7,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from dns.resolver import NoResolverConfiguration
 
+from service.bootstrap import guard_egress
 from service.egress import EgressRefusedError
+from service.errors import ConfigurationError
+from tests.conftest import SettingsMaker
 
 PREAMBLE = """
 import asyncio, http.client, json, smtplib, socket, sys, urllib.request
@@ -169,6 +173,22 @@ print(json.dumps([may, refused]))
 """
     )
     assert said == [["db.example.org", "redis.example.org", "relay.example.org", "feeds.example.org"], "refused"]
+
+
+def test_a_machine_without_name_servers_is_told_so(make_settings: SettingsMaker, monkeypatch) -> None:
+    def resolver() -> None:
+        raise NoResolverConfiguration
+
+    monkeypatch.setattr("service.bootstrap.get_default_resolver", resolver)
+    with pytest.raises(ConfigurationError, match=r"/etc/resolv\.conf .* Nothing was started"):
+        guard_egress(make_settings(signup_check_dns="true"))
+
+
+@pytest.mark.parametrize("url", ["unix:///run/valkey.sock", "redis+socket:///run/valkey.sock"])
+def test_a_local_socket_of_redis_is_refused_at_the_start(url: str, make_settings: SettingsMaker) -> None:
+    """And not by the guard, once it is running."""
+    with pytest.raises(ConfigurationError, match=r"a local socket \(unix://\) is not used"):
+        make_settings(redis_url=url)
 
 
 @pytest.mark.requirement("D-31")

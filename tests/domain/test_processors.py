@@ -3,7 +3,7 @@
 import pytest
 
 from service.bootstrap import build_container
-from service.domain.processors import Processor, check_relay, parse_register
+from service.domain.processors import Processor, check_keepers, check_relay, is_at_home, parse_register
 from service.errors import ConfigurationError
 from tests.conftest import SettingsMaker
 
@@ -80,3 +80,48 @@ def test_a_relay_that_is_not_registered_is_not_used(make_settings: SettingsMaker
         check_relay((), "127.0.0.1")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         build_container(make_settings(processors_file=str(tmp_path / "none.toml")))
+
+
+@pytest.mark.requirement("D-21")
+@pytest.mark.parametrize(
+    ("field", "url"),
+    [
+        ("database_url", "postgresql://milepost_app@db.fjelldrift.example/milepost"),
+        ("database_url", "postgresql://milepost_app@/milepost?host=127.0.0.1,db.fjelldrift.example"),
+        ("owner_database_url", "postgresql://milepost_owner@db.fjelldrift.example/milepost"),
+        ("redis_url", "rediss://:secret@db.fjelldrift.example:6380/0"),
+    ],
+)
+def test_a_database_elsewhere_that_is_not_registered_is_not_used(
+    field: str, url: str, make_settings: SettingsMaker, tmp_path
+) -> None:
+    """Readers are told that nobody else gets their data: who runs the machine of a database could."""
+    settings = make_settings(**{field: url})
+    with pytest.raises(ConfigurationError, match=r"db\.fjelldrift\.example, where .* nothing was started") as refusal:
+        build_container(settings)
+    to_add = str(refusal.value).partition("\n\n")[2]
+    check_keepers(parse_register(to_add), ["DB.fjelldrift.example."])
+    register = tmp_path / "processors.toml"
+    assert settings.processors_file
+    register.write_text(settings.processors_file.read_text(encoding="utf-8") + to_add, encoding="utf-8")
+    build_container(make_settings(**{field: url, "processors_file": str(register)})).engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("host", "at_home"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("10.1.2.3", True),
+        ("fd00::7", True),
+        ("localhost", True),
+        ("postgres", True),
+        ("db.internal", True),
+        ("9.9.9.9", False),
+        ("2620:fe::fe", False),
+        ("db.fjelldrift.example", False),
+        ("internal.fjelldrift.example", False),
+    ],
+)
+def test_what_is_on_a_network_of_our_own(host: str, at_home: bool) -> None:
+    assert is_at_home(host) is at_home
