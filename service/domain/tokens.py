@@ -39,7 +39,8 @@ class TokenKind(StrEnum):
     BOUNCE = "bounce"
     """first = delivery: the envelope sender (VERP)."""
     PRIVATE = "private"
-    """first = subscriber, second = issued at (Unix seconds): what we hold, export, change of address, erasure."""
+    """first = subscriber, second = issued at (Unix seconds), small = a mark of the address that it was mailed to: what
+    we hold, export, change of address, erasure. `private_access.seal_link` makes it."""
     ADDRESS_CHANGE = "address_change"
     """first = the change that its POST confirms (D-14)."""
     RECEIPT = "receipt"

@@ -5,6 +5,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from service.domain.letters import Letter, Publisher
+from service.domain.private_access import seal_link
 from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
 from service.domain.words import MailKind
 
@@ -49,7 +50,7 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
     bounce = keys.seal(Token(TokenKind.BOUNCE, letter.delivery_id))
     url = publisher.public_url
     confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
-    private = f"{url}/p/{keys.seal(Token(TokenKind.PRIVATE, subscriber, int(now.timestamp())))}"
+    private = f"{url}/p/{seal_link(keys, subscriber, letter.address, now)}"
     change = f"{url}/a/{keys.seal(Token(TokenKind.ADDRESS_CHANGE, letter.change.id))}" if letter.change else ""
     receipt = f"{url}/r/{keys.seal(Token(TokenKind.RECEIPT, 0 if letter.test else letter.event_id or 0))}"
     return Links(

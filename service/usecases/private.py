@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.domain.private_access import DAY, HOUR, PRIVATE_FOR, is_fresh, may_mail_link
+from service.domain.private_access import DAY, HOUR, PRIVATE_FOR, is_fresh, is_mailed_to, may_mail_link
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import Language, MailKind
@@ -63,7 +63,8 @@ def open_private(tx: Transaction, keys: Keys, token_text: str) -> Private | Priv
     if token is None or subscriber is None:
         return NotOurs()
     control = keys.seal(Token(TokenKind.CONTROL, subscriber.id))
-    if not is_fresh(token.second, tx.now, subscriber.address_changed_at):
+    mailed_here = is_mailed_to(keys, token, subscriber.address)
+    if not mailed_here or not is_fresh(token.second, tx.now, subscriber.address_changed_at):
         return PrivateExpired(subscriber.language, control)
     return _private(subscriber, control, datetime.fromtimestamp(token.second, tx.now.tzinfo))
 

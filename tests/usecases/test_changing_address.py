@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from service.domain.addresses import parse_address
 from service.domain.outcomes import Phase
+from service.domain.private_access import seal_link
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import (
@@ -282,7 +283,7 @@ def test_the_old_mailbox_can_confirm_nothing_for_the_new_one(tx, reader):
 
 
 def test_fresh_links_in_the_old_mailbox_are_void(tx, reader):
-    link = KEYS.seal(Token(TokenKind.PRIVATE, reader, int(tx.now.timestamp())))
+    link = seal_link(KEYS, reader, OLD, tx.now)
     assert isinstance(private.open_private(tx, KEYS, link), private.Private)
     confirm(tx, ask(tx, reader))
     assert isinstance(private.open_private(tx, KEYS, link), private.PrivateExpired)
@@ -301,7 +302,7 @@ def test_a_fresh_link_on_its_way_to_the_old_mailbox_is_void(transaction, clock):
     write, written = sender.write, []
 
     def write_and_switch(letter, now):
-        written.append((letter.address, KEYS.seal(Token(TokenKind.PRIVATE, reader, int(now.timestamp())))))
+        written.append((letter.address, seal_link(KEYS, reader, letter.address, now)))
         if len(written) == 1:
             clock.advance(seconds=1)
             with transaction() as tx:

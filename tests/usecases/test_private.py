@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from service.domain.private_access import seal_link
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import Channel, Language, MailKind, SuppressionReason
@@ -29,7 +30,7 @@ def links(tx) -> int:
 
 
 def fresh(reader: int, issued_at) -> str:
-    return KEYS.seal(Token(TokenKind.PRIVATE, reader, int(issued_at.timestamp())))
+    return seal_link(KEYS, reader, "anna@fjell.no", issued_at)
 
 
 def test_at_most_three_an_hour_and_ten_a_day(tx, reader, clock):

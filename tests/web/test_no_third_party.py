@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from sqlalchemy import select, text
 
+from service.domain.private_access import seal_link
 from service.domain.tokens import Token, TokenKind, purpose_flag
 from service.domain.words import DeliveryStatus, Language, MailKind, Purpose
 from service.settings import Settings
@@ -91,8 +92,7 @@ def paths(reader, container, keys, clock) -> dict[str, str]:
         )
         tx.session.add(mailed)
         tx.session.flush()
-    now = int(clock.now().timestamp())
-    private = f"/p/{keys.seal(Token(TokenKind.PRIVATE, anna.id, now))}"
+    private = f"/p/{seal_link(keys, anna.id, anna.address, clock.now())}"
     receipt = f"/r/{keys.seal(Token(TokenKind.RECEIPT, event))}"
     return {
         "/": "/",

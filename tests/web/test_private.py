@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 
 from service.domain.ledger import spell_time
 from service.domain.outcomes import Phase
+from service.domain.private_access import seal_link
 from service.domain.tokens import Keys, Token, TokenKind
 from service.domain.words import (
     Channel,
@@ -61,7 +62,7 @@ def control(anna, keys: Keys) -> str:
 
 @pytest.fixture
 def page(anna, keys: Keys, clock) -> str:
-    return "/p/" + keys.seal(Token(TokenKind.PRIVATE, anna.id, int(clock.now().timestamp())))
+    return "/p/" + seal_link(keys, anna.id, anna.address, clock.now())
 
 
 def deliveries(container, kind: MailKind) -> list[Delivery]:
@@ -175,7 +176,8 @@ class TestWhatWeHold:
         reader.process()
         reader.client.headers.update({"user-agent": "Buttonfox/2"})
         reader.confirm()
-        token = keys.seal(Token(TokenKind.PRIVATE, subscriber(container).id, int(clock.now().timestamp())))
+        found = subscriber(container)
+        token = seal_link(keys, found.id, found.address, clock.now())
         history = client.get(f"/p/{token}").text.partition('class="timeline"')[2].partition("</ol>")[0]
         given, requested = history.split("<li>")[1:]
         assert "Formfox/1" in given
