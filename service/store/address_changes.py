@@ -1,14 +1,20 @@
-"""Changes of address that wait for the new address to confirm them (D-14)."""
+"""Changes of address that wait for the new address to confirm them (D-14).
+
+One that is over is emptied, and stays for a month: moving to and fro resets no limit of questions (E-05).
+"""
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import func, select, text, update
 
 from service.domain.addresses import Address
 from service.domain.private_access import DAY
 from service.store import former_addresses
 from service.store.schema import AddressChange, Delivery, Subscriber
 from service.store.transaction import Transaction
+
+EMPTIED_CHANGE = "address = '', dedupe_key = '', address_hmac = ''"
+"""What is left of a change counts against list bombing, and shows nobody. Never while its mail is on the wire."""
 
 
 def add_change(
@@ -87,7 +93,11 @@ def move_subscriber(
             address_changed_at=tx.now,
         )
     )
-    tx.session.execute(delete(AddressChange).where(AddressChange.subscriber_id == subscriber_id))
+    tx.session.execute(  # the fingerprint stays for a week: a question that is still on the wire may bounce
+        update(AddressChange)
+        .where(AddressChange.subscriber_id == subscriber_id)
+        .values(address="", dedupe_key="", expires_at=func.least(AddressChange.expires_at, tx.now))
+    )
 
 
 def lock_signups(tx: Transaction, subscriber_id: int) -> None:

@@ -49,11 +49,12 @@ def wrap(tx: Transaction, rewrap: Callable[[bytes], bytes], version: int) -> dic
 
 
 def _wrap(tx: Transaction, place: _Place, rewrap: Callable[[bytes], bytes], version: int) -> int:
-    """By a temporary table of old and new: few distinct fingerprints, many rows, one pass over each."""
+    """By a temporary table of old and new: few distinct fingerprints, many rows, one pass over each. What was emptied
+    (NULL, or nothing) stays so."""
     tx.session.execute(text("DROP TABLE IF EXISTS rewrapped"))
     tx.session.execute(text("CREATE TEMPORARY TABLE rewrapped (old bytea PRIMARY KEY, new bytea) ON COMMIT DROP"))
     olds = tx.session.scalars(
-        text(f"SELECT DISTINCT {place.column} FROM {place.table} WHERE {place.column} IS NOT NULL")  # noqa: S608 - ours
+        text(f"SELECT DISTINCT {place.column} FROM {place.table} WHERE {place.column} <> ''")  # noqa: S608 - ours
     )
     for batch in olds.partitions(BATCH):
         tx.session.execute(

@@ -169,7 +169,8 @@ WHERE r.subscriber_id = :id OR r.address_hmac = (SELECT s.address_hmac FROM subs
 ORDER BY i.id, r.line
 """
 _CHANGES = """
-SELECT address, created_at, expires_at FROM address_changes WHERE subscriber_id = :id ORDER BY id
+SELECT address, created_at, expires_at FROM address_changes
+WHERE subscriber_id = :id AND address <> '' ORDER BY id
 """
 _FORMER_ADDRESSES = "SELECT left_at FROM former_addresses WHERE subscriber_id = :id ORDER BY left_at"
 _REQUESTS = """

@@ -23,7 +23,8 @@ def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
 # A confirmation speaks the language of the form, and repeats nothing that somebody typed into it (E-09).
 _LETTERS = """
 SELECT d.id, d.kind, d.test_address IS NOT NULL AS test, d.subscriber_id,
-       CASE WHEN d.kind = 'address_change' THEN h.address ELSE coalesce(s.address, d.test_address) END AS address,
+       CASE WHEN d.kind = 'address_change' THEN nullif(h.address, '') ELSE coalesce(s.address, d.test_address) END
+           AS address,
        coalesce(d.test_language, CASE WHEN d.kind IN ('confirmation', 'repermission') THEN g.language END, s.language)
            AS language,
        CASE WHEN d.kind NOT IN ('confirmation', 'repermission') THEN s.first_name END AS first_name,

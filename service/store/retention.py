@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.words import SubscriptionState
+from service.store.address_changes import EMPTIED_CHANGE
 from service.store.erasures import EMPTIED_IMPORT_ROW, EMPTIED_SIGNUP
 from service.store.schema import RetentionRun, Subscription
 from service.store.transaction import Transaction
@@ -50,6 +51,11 @@ _SETS = {
         "DELETE FROM signups WHERE id IN (SELECT id FROM due_ids)",
     ),
     "address_changes": _Set(
+        "address_changes",
+        "created_at < :cutoff AND (address <> '' OR address_hmac <> '')",
+        f"UPDATE address_changes SET {EMPTIED_CHANGE} WHERE id IN (SELECT id FROM due_ids)",  # noqa: S608 - our words
+    ),
+    "address_change_counters": _Set(
         "address_changes", "created_at < :cutoff", "DELETE FROM address_changes WHERE id IN (SELECT id FROM due_ids)"
     ),
     "relay_texts": _Set(

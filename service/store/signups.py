@@ -80,7 +80,7 @@ def lock_abuse_keys(tx: Transaction, abuse_hmacs: Iterable[bytes]) -> None:
 
 def count_mails(tx: Transaction, abuse_hmac: bytes) -> MailsSent:
     """How many mails sign-ups and changes of address caused for this key, together: one mailbox gets one question a
-    day, whoever causes it. A change counts for as long as it is kept. The limit is a fact here, not in Redis (E-05)."""
+    day, whoever causes it. However often its reader moves. The limit is a fact here, not in Redis (E-05)."""
     by_signups = select(Signup.decided_at.label("at")).where(Signup.abuse_hmac == abuse_hmac, Signup.mailed)
     mailed = exists().where(Delivery.address_change_id == AddressChange.id)  # not each change is
     by_changes = select(AddressChange.created_at).where(AddressChange.abuse_hmac == abuse_hmac, mailed)

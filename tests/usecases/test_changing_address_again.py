@@ -3,16 +3,25 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from service.domain.private_access import seal_link
+from service.domain.retention import parse_retention
 from service.domain.tokens import Token, TokenKind
-from service.domain.words import Lane
-from service.usecases import private
+from service.domain.words import Lane, SignupState
+from service.store.address_keys import wrap
+from service.store.schema import AddressChange
+from service.texts import templates_dir
+from service.usecases import holding, private
 from service.usecases.changing_address import Changed
 from service.usecases.dispatching import send_due
-from tests.usecases.builders import KEYS, a_reader
+from service.usecases.retaining import retain
+from tests.usecases.builders import KEYS, a_reader, decided, sign_up
+from tests.usecases.erasures import dump
 from tests.usecases.sending import a_sender
 from tests.usecases.test_changing_address import NEW, OLD, ask, confirm, mailed
+
+RULES = parse_retention((templates_dir() / "privacy" / "retention.toml").read_text(encoding="utf-8")).rules
 
 
 @pytest.mark.requirement("D-14")
@@ -43,3 +52,44 @@ def test_a_link_to_the_old_mailbox_is_void_although_the_change_began_before_its_
         assert isinstance(private.open_private(tx, KEYS, link), private.PrivateExpired)
         to_the_new_one = seal_link(KEYS, reader, NEW, tx.now)
         assert isinstance(private.open_private(tx, KEYS, to_the_new_one), private.Private)
+
+
+@pytest.mark.requirement("E-05")
+def test_moving_to_and_fro_resets_no_limit(tx):
+    """Neither that of the stranger's mailbox nor that of the reader."""
+    reader = a_reader(tx, OLD)
+    tx.now += timedelta(days=2)
+    assert ask(tx, reader, "victim@new.no")
+    assert isinstance(confirm(tx, ask(tx, reader, NEW)), Changed)
+    assert ask(tx, reader, "victim+2@new.no") is None
+    assert [bool(ask(tx, reader, f"x@n{number}.no")) for number in range(2)] == [False] * 2, "three a day"
+    assert decided(tx, sign_up(tx, "victim@new.no")).state is SignupState.LIMITED
+
+
+@pytest.mark.requirement("E-05")
+@pytest.mark.requirement("D-19")
+def test_questions_count_for_a_month_and_name_nobody_after_a_week(transaction, clock, connection):
+    """As those of sign-ups do: three in thirty days, whatever asked them."""
+    victim = "victim@new.no"
+    with transaction() as tx:
+        reader = a_reader(tx, OLD)
+    for _ in range(3):
+        clock.advance(days=2)
+        with transaction() as tx:
+            assert ask(tx, reader, victim)
+            assert isinstance(confirm(tx, ask(tx, reader, f"anna{tx.now:%d}@fjell.no")), Changed)
+    clock.advance(days=8)
+    assert retain(transaction, KEYS.ledger, RULES, all_rules=True)["address_changes"] == 6
+    assert victim.encode() not in dump(connection)
+    with transaction() as tx:
+        assert holding.get_held(tx, KEYS, reader).address_changes == ()
+        assert {(row.address, row.address_hmac) for row in tx.session.scalars(select(AddressChange))} == {("", b"")}
+        assert ask(tx, reader, victim) is None
+        assert decided(tx, sign_up(tx, victim)).state is SignupState.LIMITED
+        wrap(tx, lambda fingerprint: b"wrapped" + fingerprint, 2)
+        tx.session.expire_all()
+        [*emptied, asked_today] = tx.session.scalars(select(AddressChange).order_by(AddressChange.id))
+        assert {row.address_hmac for row in emptied} == {b""}, "no fingerprint of nothing"
+        assert asked_today.address_hmac.startswith(b"wrapped")
+    clock.advance(days=23)
+    assert retain(transaction, KEYS.ledger, RULES, all_rules=True)["address_change_counters"] == 6

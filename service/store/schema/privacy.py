@@ -54,7 +54,10 @@ class AddressKeyVersion(Base):
 
 
 class AddressChange(Base):
-    """A change of address that waits for the new address to confirm it (D-14). Deleted when done or after a week."""
+    """A change of address that waits for the new address to confirm it (D-14).
+
+    Emptied when done and after a week: what is left counts questions for a month.
+    """
 
     __tablename__ = "address_changes"
     id: Mapped[Key]
