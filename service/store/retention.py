@@ -95,16 +95,18 @@ _WHOLE = {
 }
 """Few rows, or rare: in one statement."""
 
+# What a reader, or an operator for them, has said: not what somebody typed into a form in their name.
+_SAID = "('given', 'reaffirmed', 'withdrawn', 'invalidated')"
 # Of some consent the last word is another than that the import which brought it was taken back. Whoever typed the
 # address into a form since makes no difference: only what was given or taken last counts.
-_RIGHTLY = """EXISTS (
+_RIGHTLY = f"""EXISTS (
     SELECT FROM subscriptions b
     WHERE b.subscriber_id = s.id AND b.given_at IS NOT NULL AND (b.state = 'active' OR (
         SELECT e.state FROM consent_events e
         WHERE e.subscriber_id = s.id AND e.list_id = b.list_id AND e.purpose = b.purpose
-          AND e.state IN ('given', 'reaffirmed', 'withdrawn', 'invalidated')
+          AND e.state IN {_SAID}
         ORDER BY e.seq DESC LIMIT 1) <> 'invalidated'))
-"""
+"""  # noqa: S608 - our own words
 # What was never given has no `given_at`; every event moves `updated_at`. Nobody is due by two rules that end persons.
 _PERSONS = {
     "unconfirmed_requests": f"""
@@ -126,10 +128,12 @@ _PERSONS = {
     """,  # noqa: S608 - our own words
     "consent_proof": f"""
         NOT EXISTS (
-            SELECT FROM subscriptions b
-            WHERE b.subscriber_id = s.id AND (b.state IN ('active', 'pending') OR b.updated_at >= :cutoff))
+            SELECT FROM subscriptions b WHERE b.subscriber_id = s.id AND b.state IN ('active', 'pending'))
+        AND NOT EXISTS (
+            SELECT FROM consent_events e
+            WHERE e.subscriber_id = s.id AND e.state IN {_SAID} AND e.occurred_at >= :cutoff)
         AND {_RIGHTLY}
-    """,
+    """,  # noqa: S608 - our own words
 }
 RULES = frozenset({*_SETS, *_WHOLE, *_PERSONS})
 ABOUT_PERSONS = frozenset(_PERSONS)

@@ -39,8 +39,7 @@ def retain(
             for rule in rules
             if all_rules or rule.is_due(runs[rule.id].ran_at if rule.id in runs else None, tx.now)
         ]
-    # Persons last: their end empties rows of other rules, and each rule is to act on what its dry run counts.
-    for rule in sorted(due, key=lambda rule: rule.id in retention.ENDS_PERSONS):
+    for rule in sorted(due, key=_place):
         persons = rule.id in retention.ABOUT_PERSONS
         done[rule.id] = _about_persons(transaction, ledger, rule) if persons else _act(transaction, rule)
         with transaction() as tx:
@@ -48,6 +47,12 @@ def retain(
     if any(done.values()):
         log.info("retained", **done)
     return done
+
+
+def _place(rule: Rule) -> int:
+    """Each rule is to act on what its dry run counts: the end of persons empties rows of other rules, and whoever is
+    still asked for something in their name has not ended yet."""
+    return (rule.id in retention.ENDS_PERSONS) + 2 * (rule.id in retention.ENDS_REQUESTS)
 
 
 def _act(transaction: TransactionFactory, rule: Rule) -> int:
