@@ -464,6 +464,22 @@ class TestAnotherAddress:
         assert 'href="?language=' not in answer.text, "nobody gets this path"
         assert everything_stored(container) == before
 
+    def test_a_domain_that_takes_no_mail_is_said_as_when_signing_up(self, app, client, page, container):
+        """With what was probably meant."""
+
+        class Directory:
+            def accepts_mail(self, domain: str) -> bool:
+                return domain not in ("gmial.com", "nowhere.no")
+
+        before = everything_stored(container)
+        app.state.mail_domains = Directory()
+        for domain, words in (("gmial.com", "Did you mean gmail.com?"), ("nowhere.no", "Check it for typing errors.")):
+            answer = self.ask(client, page, f"anna@{domain}")
+            assert (answer.status_code, answer.text.count(words)) == (422, 2)
+            assert f'value="anna@{domain}"' in answer.text
+        assert everything_stored(container) == before
+        assert self.ask(client, page, "anna@gmail.com").status_code == 303
+
     def test_forged(self, client):
         for token in ("x", "z" * 52):
             for method in ("GET", "POST"):

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
 from markdown_it import MarkdownIt
 
-from service.domain.addresses import Address, parse_address
+from service.domain.addresses import parse_address
+from service.domain.forms import Problem
 from service.domain.held import Held
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Token, TokenKind
@@ -107,7 +108,9 @@ def change_address(request: Request, token: str, fields: Annotated[Fields, Depen
     try:
         with _opened(request, token):
             address = parse_address(typed, reserved=container.settings.is_demo)
-        _check_domain(request, address)  # asks DNS, so in no transaction
+        unusable = _find_problem(request, address.domain)  # asks DNS, so in no transaction
+        if unusable:
+            return _page(request, token, problem=unusable, typed=typed)
         with _opened(request, token) as (tx, reader):
             changing_address.ask_change(tx, container.keys, reader.subscriber_id, address)
     except _ClosedError as closed:
@@ -115,7 +118,7 @@ def change_address(request: Request, token: str, fields: Annotated[Fields, Depen
     except ServiceError as error:
         if error.kind is not Kind.INVALID:
             raise
-        return _page(request, token, problem=error, typed=typed)
+        return _page(request, token, problem=Problem("address", error.code), typed=typed)
     return RedirectResponse(f"/p/{token}?done=address#address-title", 303)
 
 
@@ -140,9 +143,7 @@ def erase(request: Request, token: str) -> Response:
     return get_pages(request).message("erasing", _language(request, reader.language), switch=None)
 
 
-def _page(
-    request: Request, token: str, *, done: str = "", problem: ServiceError | None = None, typed: str = ""
-) -> Response:
+def _page(request: Request, token: str, *, done: str = "", problem: Problem | None = None, typed: str = "") -> Response:
     container = get_container(request)
     with _opened(request, token) as (tx, reader):
         language = _language(request, reader.language)
@@ -181,12 +182,8 @@ def _as_html(markdown: str) -> str:
     return str(parser.renderer.render(tokens, parser.options, {}))
 
 
-def _check_domain(request: Request, address: Address) -> None:
-    unwanted = get_container(request).disposable_domains
-    found = find_domain_problem(address.domain, unwanted, request.app.state.mail_domains)
-    if found:
-        code = found.code if not found.values else "address_domain"
-        raise ServiceError(Kind.INVALID, code, "We mail nobody at this domain; nothing was changed.", field="address")
+def _find_problem(request: Request, domain: str) -> Problem | None:
+    return find_domain_problem(domain, get_container(request).disposable_domains, request.app.state.mail_domains)
 
 
 def _held(request: Request, tx: Transaction, reader: Private) -> Held:
