@@ -4,9 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from service.domain.words import ConsentState
+
 SCHEMA = "ISO/IEC TS 27560:2023"
-_EVENT_TYPE = "explicit"
-"""Consent by an act of the person's own, as the standard calls it."""
+_EXPLICIT = ("explicit", "until withdrawn")
+_EVENTS = {
+    ConsentState.REQUESTED: ("request", "none: a request, which nobody had confirmed yet"),
+    ConsentState.GIVEN: _EXPLICIT,
+    ConsentState.REAFFIRMED: _EXPLICIT,
+    ConsentState.WITHDRAWN: ("withdrawal", "none: it ended the consent"),
+    ConsentState.EXPIRED: ("expiry", "none: nobody confirmed the request in time"),
+    ConsentState.INVALIDATED: ("invalidation", "none: the consent was found never to have been good"),
+}
+"""State → (event type, validity). Explicit: consent by an act of the person's own, as the standard calls it."""
 
 
 def make_record(
@@ -77,11 +87,12 @@ def _parties(context: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _event(record: Mapping[str, Any]) -> dict[str, Any]:
+    event_type, validity = _EVENTS[ConsentState(record["state"])]
     return {
         "event_time": record["occurred"],
-        "validity_duration": "until withdrawn",
+        "validity_duration": validity,
         "entity_id": record["actor"],
-        "event_type": _EVENT_TYPE,
+        "event_type": event_type,
         "event_state": record["state"],
         "channel": record["channel"],
     }

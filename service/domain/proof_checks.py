@@ -5,7 +5,7 @@ The parts are checked from the bottom up, so that what is named first is what wa
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -43,7 +43,10 @@ def read_proof(text: str) -> Proof:
     except (ValueError, RecursionError):
         raise DoesNotHoldError("The file is not JSON.") from None
     if not isinstance(proof, dict) or proof.get("format") != FORMAT:
-        raise DoesNotHoldError(f"The file is not a proof of the format {FORMAT}.")
+        raise DoesNotHoldError(
+            f"The file is not a proof of the format {FORMAT}. One of another format is checked with the version of "
+            "Milepost that made it; or make the proof again."
+        )
     return proof
 
 
@@ -69,7 +72,7 @@ def _check(proof: Proof, public_key: str | None) -> Holds:
     key = bytes.fromhex(wanted)
     for number, text in proof["checkpoints"].items():
         _hold(checkpoints.is_by(key, text), f"Checkpoint {number} was not signed with this key.")
-    _check_exhibits(proof["exhibits"])
+    check_exhibits(proof["exhibits"])
     events = 0
     for subject in proof["subjects"]:
         _Subject(proof, subject).check()
@@ -82,8 +85,8 @@ def _check(proof: Proof, public_key: str | None) -> Holds:
     return Holds(len(proof["subjects"]), events, len(proof["checkpoints"]), wanted, public_key is not None)
 
 
-def _check_exhibits(exhibits: Mapping[str, Any]) -> None:
-    """Each is what its hash says; the events name the hashes."""
+def check_exhibits(exhibits: Mapping[str, Any]) -> None:
+    """Each is what its hash says; the events name the hashes. Raises DoesNotHoldError for the first that is not."""
     for kind, text_of in _TEXTS.items():
         for sha, exhibit in exhibits[kind].items():
             _hold(_sha(text_of(exhibit)) == sha, f"The {_NAMES[kind]} {sha[:12]}… is not the text that was published.")
@@ -129,13 +132,11 @@ class _Subject:
         for number, event in enumerate(self.events, 1):
             self._check_event(number, event, before)
             before = event["hash"]
-        for mail in self.subject["confirmation_mails"]:
-            self._check_mail(mail)
+        self._check_mails()
         for number, event in enumerate(self.events, 1):
             self._check_inclusion(number, event)
-        derived = describe_subject(self.events, self.proof["exhibits"], erased=self.subject["erased"])
         _hold(
-            derived == self.subject["consents"],
+            describe_subject(self.subject, self.proof["exhibits"]) == self.subject["consents"],
             f"What the proof says about the consents of subject {self.subject['subject']} does not follow from its "
             "events.",
         )
@@ -158,6 +159,9 @@ class _Subject:
         if self.subject["erased"]:
             _hold(event["personal"] is None, f"{name} holds personal data although it was shredded.")
             return
+        if event["withheld"]:
+            _hold(event["personal"] is None, f"{name} holds personal data although it was withheld.")
+            return
         sealed = base64.b64decode(event["sealed"], validate=True)
         _hold(
             sha256(sealed).hexdigest() == record["personal"],
@@ -169,16 +173,21 @@ class _Subject:
             f"What {name[0].lower()}{name[1:]} says about the person is not what was recorded.",
         )
 
-    def _check_mail(self, mail: Mapping[str, Any]) -> None:
-        name = f"The confirmation mail of delivery {mail['delivery']}"
-        _hold(_sha(mail["message"]) == mail["sha256"], f"{name} is not the one that was sent.")
-        bound = [
-            said["confirmation_mail"]["sha256"]
-            for event in self.events
-            if (said := event["personal"]) and said.get("confirmation_mail", {}).get("delivery") == mail["delivery"]
-        ]
-        _hold(all(sha == mail["sha256"] for sha in bound), f"{name} is not the one that the events name.")
-        _hold(mail["template"] in self.proof["exhibits"]["mail_templates"], f"{name} names a template that is missing.")
+    def _check_mails(self) -> None:
+        """Those that the events name, and no other."""
+        kept = {mail["delivery"]: mail for mail in self.subject["confirmation_mails"]}
+        missing = {(mail["delivery"], mail["sha256"]) for mail in self.subject["missing_mails"]}
+        named = set(list_named_mails(self.events))
+        for delivery, mail in kept.items():
+            name = f"The confirmation mail of delivery {delivery}"
+            _hold(_sha(mail["message"]) == mail["sha256"], f"{name} is not the one that was sent.")
+            _hold((delivery, mail["sha256"]) in named, f"{name} is not the one that the events name.")
+            _hold(mail["template"] in self.proof["exhibits"]["mail_templates"], f"{name} names a template not there.")
+        for delivery, sha in sorted(named):
+            _hold(
+                (delivery in kept and kept[delivery]["sha256"] == sha) or (delivery, sha) in missing,
+                f"The confirmation mail of delivery {delivery}, which the events name, is missing.",
+            )
 
     def _check_inclusion(self, number: int, event: Mapping[str, Any]) -> None:
         name, place = self._name(number), event["inclusion"]
@@ -196,6 +205,14 @@ class _Subject:
 
     def _name(self, number: int) -> str:
         return f"Event {number} of subject {self.subject['subject']}"
+
+
+def list_named_mails(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """(delivery, SHA-256) of each mail of which the events say that a copy was kept."""
+    for event in events:
+        mail = (event["personal"] or {}).get("confirmation_mail") or {}
+        if mail.get("sha256"):
+            yield mail["delivery"], mail["sha256"]
 
 
 def list_unsealed(proof: Proof) -> Iterator[int]:

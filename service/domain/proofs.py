@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from service.domain.consent_records import make_record, months_after
-from service.domain.words import Channel, ConsentState, Purpose
+from service.domain.subscriptions import state_after
+from service.domain.words import Channel, ConsentState, Purpose, SubscriptionState
 
-FORMAT = "milepost-consent-proof/1"
+FORMAT = "milepost-consent-proof/2"
 NOT_APPLICABLE = "not applicable: "
 SHREDDED = "shredded: the person had their data erased, and with them the key to this"
+WITHHELD = "withheld: this event belongs to another address than the one that was asked for"
 NOT_RECORDED = "not recorded"
 UNCONFIRMED = "not recorded: what a form sent is kept with the press of the button that confirms it"
 
@@ -48,20 +50,24 @@ _GIVES = (ConsentState.GIVEN, ConsentState.REAFFIRMED)
 _TAKES = (ConsentState.WITHDRAWN, ConsentState.INVALIDATED)
 
 
-def describe_subject(events: Sequence[Event], exhibits: Mapping[str, Any], *, erased: bool) -> list[dict[str, Any]]:
-    """One consent for each list and purpose that the events are about, in the order in which they were first named."""
-    kinds = list(dict.fromkeys((event["record"]["list"], event["record"]["purpose"]) for event in events))
-    return [_Consent(events, exhibits, list_id, purpose, erased=erased).describe() for list_id, purpose in kinds]
+def describe_subject(subject: Mapping[str, Any], exhibits: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One consent for each list and purpose that the events are about, in the order in which they were first named.
+
+    Of `subject` its "events", "erased", and "left": when the reader left the address that was asked for, or None.
+    """
+    named = ((event["record"]["list"], event["record"]["purpose"]) for event in subject["events"])
+    return [_Consent(subject, exhibits, list_id, purpose).describe() for list_id, purpose in dict.fromkeys(named)]
 
 
 class _Consent:
     """The consent of one subject for one list and purpose."""
 
-    def __init__(
-        self, events: Sequence[Event], exhibits: Mapping[str, Any], list_id: int, purpose: str, *, erased: bool
-    ) -> None:
-        self.list_id, self.purpose, self.exhibits, self.erased = list_id, purpose, exhibits, erased
-        self.all = events
+    def __init__(self, subject: Mapping[str, Any], exhibits: Mapping[str, Any], list_id: int, purpose: str) -> None:
+        self.list_id, self.purpose, self.exhibits = list_id, purpose, exhibits
+        self.left: str | None = subject["left"]
+        self.unread = SHREDDED if subject["erased"] else WITHHELD
+        self.all: Sequence[Event] = subject["events"]
+        events = self.all
         self.events = [e for e in events if (e["record"]["list"], e["record"]["purpose"]) == (list_id, purpose)]
         self.last = self.events[-1]
         given = [e for e in self.events if e["record"]["state"] in _GIVES]
@@ -70,8 +76,10 @@ class _Consent:
         signup = self.decisive["record"]["signup"]
         of_signup = [e for e in self.events if e["record"]["signup"] == signup]
         self.request = next((e for e in of_signup if e["record"]["state"] == ConsentState.REQUESTED), None)
-        self.button = self._button_of(signup)
-        self.sent: Mapping[str, Any] = ((self.button or {}).get("personal") or {}).get("request", {})
+        self.form_button = self._button_of(signup)
+        self.button = self._newest_button() or self.form_button
+        """What confirmed from the mailbox in question; after a change of address not the one that the form led to."""
+        self.sent: Mapping[str, Any] = ((self.form_button or {}).get("personal") or {}).get("request", {})
         """By the form; it stands with the press of the button that it led to."""
         self.context: Mapping[str, Any] = json.loads(
             exhibits["contexts"].get(self.decisive["record"]["context"] or "", "{}")
@@ -106,6 +114,7 @@ class _Consent:
             "subject_id": record["subject"],
             "address_as_entered": self._said(self.button or self.decisive, "address_as_entered"),
             "address": self._said(self.decisive, "address"),
+            "address_before": self._before(),
             "address_fingerprint": record["address_hmac"] or NOT_APPLICABLE + "a mere request leaves none",
             "fingerprint_version": record["address_version"] or NOT_APPLICABLE + "as above",
         }
@@ -188,7 +197,7 @@ class _Consent:
         if self.button is None:
             return NOT_APPLICABLE + "this consent was not given by a confirmation mail"
         if self.button["personal"] is None:
-            return SHREDDED
+            return self.unread
         mail = self.button["personal"].get("confirmation_mail")
         if mail is None:
             return NOT_RECORDED + ": the mail's delivery was not found"
@@ -200,6 +209,7 @@ class _Consent:
         post = (self.button["personal"] or {}).get("post", {})
         return {
             "at": self.button["record"]["occurred"],
+            "for": self.button["record"]["channel"],
             "method": post.get("method", "POST"),
             "token": post.get("token") or f"sign-up {self.button['record']['signup']}",
             "ip": self._said(self.button, "ip"),
@@ -210,11 +220,13 @@ class _Consent:
     def _13(self) -> dict[str, Any]:
         given_at = self.decisive["record"]["occurred"]
         months = self.context.get("validity", {})
-        in_force = self.last["record"]["state"] in _GIVES
+        in_force = self._state() is SubscriptionState.ACTIVE and self.left is None
+        valid = "until withdrawn" if in_force else "no longer in force, or not yet"
         return {
             "state": self.last["record"]["state"],
             "since": self.last["record"]["occurred"],
-            "valid": "until withdrawn" if in_force else "no longer in force, or not yet",
+            "in_force": in_force,
+            "valid": f"under this address until {self.left}, when the reader left it" if self.left else valid,
             "review_at": months_after(given_at, months.get("review_after_months", 24)),
             "ends_at": months_after(given_at, months.get("ends_after_months", 36)),
         }
@@ -225,12 +237,16 @@ class _Consent:
             return NOT_APPLICABLE + "not withdrawn"
         record = withdrawn[-1]["record"]
         mail = record["delivery"]
+        after = [e["record"] for e in self.events if e["record"]["seq"] > record["seq"]]
+        again = [later for later in after if later["state"] in _GIVES]
         return {
             "at": record["occurred"],
             "channel": record["channel"],
             "scope": f"purpose {record['purpose']} of list {record['list']}",
             "mail": f"delivery {mail}" if mail else NOT_APPLICABLE + "no mail carried the link",
-            "still_in_force": self.last is withdrawn[-1],
+            "still_in_force": not again,
+            "given_again_at": again[-1]["occurred"] if again else NOT_APPLICABLE + "not given again",
+            "given_again_by": again[-1]["channel"] if again else NOT_APPLICABLE + "as above",
         }
 
     def _15(self) -> dict[str, Any]:
@@ -255,10 +271,10 @@ class _Consent:
         if imported is None:
             return NOT_APPLICABLE + "not imported"
         if imported["personal"] is None:
-            return SHREDDED
+            return self.unread
         # Of whoever was asked, the row itself stands with the press of the button.
         answer = self._button_of(imported["record"]["signup"])
-        said = imported["personal"] | (answer["personal"] if answer else {})
+        said = imported["personal"] | ((answer["personal"] or {}) if answer else {})
         evidence = {name: said[name] for name in ("address_as_entered", "import") if name in said}
         return {"actor": imported["record"]["actor"], "at": imported["record"]["recorded"], **evidence}
 
@@ -281,17 +297,35 @@ class _Consent:
         pressed = (e for e in self.events if e["record"]["channel"] == Channel.CONFIRMATION)
         return next((e for e in pressed if e["record"]["signup"] == signup), None)
 
+    def _newest_button(self) -> Event | None:
+        """The last press before the decisive event that said so from the mailbox of a new address."""
+        pressed = [e for e in self.events if e["record"]["channel"] == Channel.ADDRESS_CHANGE]
+        return next((e for e in reversed(pressed) if e["record"]["seq"] <= self.decisive["record"]["seq"]), None)
+
+    def _state(self) -> SubscriptionState | None:
+        """What follows from all the events."""
+        state: SubscriptionState | None = None
+        for event in self.events:
+            state = state_after(ConsentState(event["record"]["state"]), state)
+        return state
+
+    def _before(self) -> str:
+        """The address that the reader left for this one."""
+        if self.button is None or self.button["record"]["channel"] != Channel.ADDRESS_CHANGE:
+            return NOT_APPLICABLE + "the reader had no other address before"
+        return self._said(self.button, "address_before")
+
     def _said(self, event: Event, name: str) -> str:
         """What an event says about the person, or why it says nothing."""
         if event["personal"] is None:
-            return SHREDDED if self.erased else NOT_RECORDED
+            return self.unread
         unsaid = UNCONFIRMED if event["record"]["state"] == ConsentState.REQUESTED else NOT_RECORDED
         return str(event["personal"].get(name) or unsaid)
 
     def _sent(self, name: str) -> str:
         """What the request says about the person, or why it says nothing. Without a button it is the decisive act."""
-        if self.button is None or self.button["personal"] is None:
-            return self._said(self.decisive, name)
+        if self.form_button is None or self.form_button["personal"] is None:
+            return self._said(self.form_button or self.decisive, name)
         return str(self.sent.get(name) or NOT_RECORDED)
 
 

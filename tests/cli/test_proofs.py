@@ -143,7 +143,7 @@ def test_json_goes_to_stdout_and_no_file_is_written(
     directory.mkdir()
     monkeypatch.chdir(directory)
     ran = milepost("consent", "prove", reader, "--reason", REASON, "--json")
-    assert ran.document["format"] == "milepost-consent-proof/1"
+    assert ran.document["format"] == "milepost-consent-proof/2"
     assert list(directory.iterdir()) == []
 
 

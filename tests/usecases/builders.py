@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -14,11 +15,14 @@ from service.domain.letters import Publisher
 from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
 from service.domain.words import Language, MailKind, Purpose
 from service.store import consent
+from service.store.append_only import AppendOnlyFile
 from service.store.schema import ConsentEvent, Delivery, Signup
 from service.store.transaction import Transaction
 from service.usecases import subscribing, wording
 
 KEYS = Keys("b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu")
+NOBODY_ERASED = AppendOnlyFile(Path("/nonexistent/erasures.jsonl"))
+"""An erasure log without a line."""
 THREE_DAYS = timedelta(hours=72)
 FORM_EVIDENCE = Evidence("203.0.113.7", "Firefox", "https://fjell.no/hub")
 BUTTON_EVIDENCE = Evidence("203.0.113.8", "Safari", "http://localhost:8025/confirm")

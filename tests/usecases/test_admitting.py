@@ -37,6 +37,7 @@ from tests.conftest import FrozenClock
 from tests.usecases.builders import (
     BUTTON_EVIDENCE,
     KEYS,
+    NOBODY_ERASED,
     PUBLISHER,
     a_reader,
     confirm_token,
@@ -115,7 +116,7 @@ def test_the_proof_of_an_imported_consent_says_where_it_is_from(
         admit_all(tx, tmp_path, a_row("anna@fjell.no", words="Send me the letter", language="fr"))
     seal_new(transaction, KEYS.ledger, AppendOnlyFile(tmp_path / "checkpoints.jsonl"))
     with transaction() as tx:
-        proof = proving.prove(tx, KEYS, "anna@fjell.no", actor="ada", reason="a court asks").proof
+        proof = proving.prove(tx, KEYS, NOBODY_ERASED, "anna@fjell.no", actor="ada", reason="a court asks").proof
         held = holding.get_held(tx, KEYS, reader_of(tx, "anna@fjell.no"))
     [one] = proof["subjects"][0]["consents"]
     fields = {number: field["value"] for number, field in one["fields"].items()}

@@ -35,7 +35,17 @@ from service.usecases.dispatching import send_due
 from service.usecases.sealing import seal_new
 from service.usecases.subscribing import AlreadyConfirmed, ConfirmationAsked, ConfirmationExpired, Confirmed
 from tests.conftest import FrozenClock
-from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, PUBLISHER, confirm_token, decided, mails, personal, sign_up
+from tests.usecases.builders import (
+    BUTTON_EVIDENCE,
+    KEYS,
+    NOBODY_ERASED,
+    PUBLISHER,
+    confirm_token,
+    decided,
+    mails,
+    personal,
+    sign_up,
+)
 from tests.usecases.import_files import LIFETIME, ORDER, PLAN, a_file, a_row, rows_of, run, states, verdicts
 from tests.usecases.sending import a_sender, accepted_by
 
@@ -182,11 +192,11 @@ def test_the_proof_of_an_answered_question_shows_the_row(
     send()
     clock.advance(hours=1)
     with transaction() as tx:
-        pending = proving.prove(tx, KEYS, "anna@fjell.no", actor="ada", reason="a court asks").proof
+        pending = proving.prove(tx, KEYS, NOBODY_ERASED, "anna@fjell.no", actor="ada", reason="a court asks").proof
         subscribing.confirm_subscription(tx, KEYS, confirm_token(signup_id), BUTTON_EVIDENCE)
     seal_new(transaction, KEYS.ledger, AppendOnlyFile(tmp_path / "checkpoints.jsonl"))
     with transaction() as tx:
-        proof = proving.prove(tx, KEYS, "anna@fjell.no", actor="ada", reason="a court asks").proof
+        proof = proving.prove(tx, KEYS, NOBODY_ERASED, "anna@fjell.no", actor="ada", reason="a court asks").proof
     before, after = (document["subjects"][0]["consents"][0]["fields"] for document in (pending, proof))
     assert before["18"]["value"]["actor"] == after["18"]["value"]["actor"] == "ada"
     assert before["18"]["value"]["import"]["source_system"] == "Old Letters"

@@ -25,6 +25,7 @@ from tests.conftest import FrozenClock
 from tests.usecases.builders import (
     BUTTON_EVIDENCE,
     KEYS,
+    NOBODY_ERASED,
     PUBLISHER,
     confirm_token,
     decided,
@@ -65,17 +66,20 @@ def reader(
     return signup.subscriber_id
 
 
-def proof_of(transaction: TransactionFactory, address: str = ADDRESS) -> Proof:
+def proof_of(transaction: TransactionFactory, address: str = ADDRESS, log: AppendOnlyFile = NOBODY_ERASED) -> Proof:
     """As a file holds it: through JSON and back."""
     with transaction() as tx:
-        made = prove(tx, KEYS, address, actor="ada", reason=REASON)
+        made = prove(tx, KEYS, log, address, actor="ada", reason=REASON)
     return dict(read_proof(json.dumps(made.proof)))
 
 
 @pytest.fixture
-def forget(transaction: TransactionFactory, tmp_path: Path) -> Callable[[int], None]:
-    log = AppendOnlyFile(tmp_path / "erasures.jsonl")
+def log(tmp_path: Path) -> AppendOnlyFile:
+    return AppendOnlyFile(tmp_path / "erasures.jsonl")
 
+
+@pytest.fixture
+def forget(transaction: TransactionFactory, log: AppendOnlyFile) -> Callable[[int], None]:
     def run(subscriber_id: int) -> None:
         assert isinstance(erase(transaction, KEYS, log, subscriber_id, asked_by="subscriber"), Forgotten)
 
@@ -207,7 +211,7 @@ def test_a_refusal_writes_nothing(
 ) -> None:
     reader(transaction, clock)
     with pytest.raises(ServiceError) as refused, transaction() as tx:
-        prove(tx, KEYS, address, actor="ada", reason=reason)
+        prove(tx, KEYS, NOBODY_ERASED, address, actor="ada", reason=reason)
     assert refused.value.code == code
     assert refused.value.kind is (Kind.NOT_FOUND if code == "nobody_known" else Kind.INVALID)
     assert ADDRESS.lower() not in refused.value.message.lower()
@@ -222,12 +226,13 @@ def test_an_erased_person_who_names_the_address_gets_what_remains(
     clock: FrozenClock,
     seal: Callable[[], None],
     forget: Callable[[int], None],
+    log: AppendOnlyFile,
     named: str,
 ) -> None:
     subscriber_id = reader(transaction, clock)
     forget(subscriber_id)
     seal()
-    proof = proof_of(transaction, named)
+    proof = proof_of(transaction, named, log)
     [subject] = proof["subjects"]
     assert (subject["subject"], subject["erased"], subject["address"]) == (subscriber_id, True, "not kept")
     assert subject["shredded"] == WHAT_WAS_SHREDDED
@@ -245,26 +250,30 @@ def test_an_erased_person_who_names_the_address_gets_what_remains(
 
 
 def test_the_fingerprint_is_found_under_every_version_of_its_key(
-    transaction: TransactionFactory, clock: FrozenClock, forget: Callable[[int], None]
+    transaction: TransactionFactory, clock: FrozenClock, forget: Callable[[int], None], log: AppendOnlyFile
 ) -> None:
     subscriber_id = reader(transaction, clock)
     forget(subscriber_id)
     later = type(KEYS)("b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu", ["a second key for the fingerprints", "and a third"])
     assert later.address_version == 3
     with transaction() as tx:
-        made = prove(tx, later, ADDRESS, actor="ada", reason=REASON)
+        made = prove(tx, later, log, ADDRESS, actor="ada", reason=REASON)
     assert [subject["subject"] for subject in made.proof["subjects"]] == [subscriber_id]
 
 
 def test_who_came_back_after_erasure_is_two_subjects_of_one_proof(
-    transaction: TransactionFactory, clock: FrozenClock, seal: Callable[[], None], forget: Callable[[int], None]
+    transaction: TransactionFactory,
+    clock: FrozenClock,
+    seal: Callable[[], None],
+    forget: Callable[[int], None],
+    log: AppendOnlyFile,
 ) -> None:
     first = reader(transaction, clock)
     forget(first)
     clock.advance(days=3)
     second = reader(transaction, clock)
     seal()
-    proof = proof_of(transaction)
+    proof = proof_of(transaction, log=log)
     assert [(s["subject"], s["erased"]) for s in proof["subjects"]] == [(first, True), (second, False)]
     assert check_proof(proof).subjects == 2
 

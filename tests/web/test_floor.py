@@ -59,7 +59,7 @@ def test_a_mail_of_long_ago_still_ends_everything_at_once(client, reader, contai
 
     # And the proof of both, the agreement and its end, is kept.
     with container.transaction() as tx:
-        made = prove(tx, container.keys, ANNA["address"], actor="ada", reason="because of a test")
+        made = prove(tx, container.keys, container.erasure_log, ANNA["address"], actor="ada", reason="a test")
     states = [event["record"]["state"] for subject in made.proof["subjects"] for event in subject["events"]]
     assert ConsentState.GIVEN in states
     assert states[-1] == ConsentState.WITHDRAWN

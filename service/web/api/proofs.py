@@ -29,7 +29,7 @@ def prove_consent(
     """
     container = get_container(request)
     with container.transaction() as tx:
-        made = prove(tx, container.keys, given.address, actor=by, reason=given.reason)
+        made = prove(tx, container.keys, container.erasure_log, given.address, actor=by, reason=given.reason)
     page = "text/html" in request.headers.get("accept", "")
     name = f"consent-proof-{made.number}.{'html' if page else 'json'}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
