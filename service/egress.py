@@ -3,7 +3,8 @@
 An audit hook (PEP 578) sees every connection, datagram and look-up that Python code makes, whatever library makes it,
 and cannot be taken out again. A socket that is given a name looks it up before the hook is told: its methods are asked
 first. The hook does not see sockets opened by native code: libpq connects to the database's URL and nowhere else
-(`check` is asked before), the web server only listens. The deployment says the same again, in networks.
+(`check` is asked before), the web server only listens. Nor does it see what another program does, so a process that
+serves starts none. The deployment says the same again, in networks.
 """
 
 import functools
@@ -30,6 +31,17 @@ class EgressRefusedError(PermissionError):
         )
 
 
+class ProgramRefusedError(PermissionError):
+    """Nothing was started: a process that serves needs no other program, and the guard could not see into one."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"A process of Milepost that serves starts no other program; {program} was not started.")
+
+
+PROGRAMS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "pty.spawn")
+"""Audit events. A fork is none: what it makes is guarded as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """One place that the settings name. `port` None: any."""
@@ -49,6 +61,7 @@ class _Guard:
         """Address → the configured names that it was the answer for."""
         self._loopback = False
         self.installed = False
+        self.serves = False
 
     def allow(self, places: Iterable[Allowed], *, loopback: bool) -> None:
         with self._lock:
@@ -97,6 +110,11 @@ def install(places: Iterable[Allowed], *, loopback: bool = False) -> None:
         sys.addaudithook(_watch)
 
 
+def start_no_programs() -> None:
+    """Once a process that serves has started: no other program from now on. Nothing where no guard is installed."""
+    _guard.serves = True
+
+
 def check(host: str, port: int) -> None:
     """For code whose sockets the hook cannot see. Raises EgressRefusedError."""
     if _guard.installed and not (_guard.may_look_up(host) if not _is_address(host) else _guard.may_reach(host, port)):
@@ -140,6 +158,11 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         host = _text(arguments[0] if event == "socket.gethostbyaddr" else arguments[0][0])
         if not _guard.may_look_up_backwards(host):
             _refuse(host)
+    elif _guard.serves and event in PROGRAMS and not (event == "os.exec" and arguments[0] == sys.executable):
+        # Celery begins anew on SIGHUP: as itself, with a guard of its own.
+        program = str(arguments[0])
+        log.error("program_refused", program=program)
+        raise ProgramRefusedError(program)
 
 
 def _refuse(host: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
+from service import egress
 from service.bootstrap import Container, build_container, check_may_serve
 from service.errors import ConfigurationError, DatabaseAwayError
 from workers.timetable import timetable
@@ -88,6 +89,11 @@ def may_serve(**_: object) -> None:
             sys.exit(str(error))
 
 
+def start_no_programs(**_: object) -> None:
+    """Celery itself asks `uname` while it starts, and nothing later."""
+    egress.start_no_programs()
+
+
 def bind_context(task_id: str, task: Any, **_: object) -> None:
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
 
@@ -99,5 +105,7 @@ def clear_context(**_: object) -> None:
 signals.setup_logging.connect(keep_our_logging)
 signals.worker_init.connect(may_serve)
 signals.beat_init.connect(may_serve)
+signals.worker_ready.connect(start_no_programs)
+signals.beat_init.connect(start_no_programs)
 signals.task_prerun.connect(bind_context)
 signals.task_postrun.connect(clear_context)

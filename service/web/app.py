@@ -1,10 +1,13 @@
 """The web application: readers' pages, the operators' API, health. Built once per process by the container."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from service import egress
 from service.bootstrap import Container, build_container, check_may_serve
 from service.usecases import wording
 from service.web import errors, health
@@ -49,4 +52,13 @@ def from_environment() -> FastAPI:
     check_may_serve(container)
     with container.transaction() as tx:
         wording.publish(tx, container.publisher, container.circumstances)
-    return create_app(container)
+    app = create_app(container)
+    app.router.lifespan_context = _serving
+    return app
+
+
+@asynccontextmanager
+async def _serving(_: FastAPI) -> AsyncIterator[None]:
+    """Told by the server once it is about to answer."""
+    egress.start_no_programs()
+    yield

@@ -175,6 +175,45 @@ print(json.dumps([may, refused]))
     assert said == [["db.example.org", "redis.example.org", "relay.example.org", "feeds.example.org"], "refused"]
 
 
+STARTS = (
+    "subprocess.run(['true'])",
+    "subprocess.run('true', shell=True)",
+    "os.system('true')",
+    "os.popen('true')",
+    "os.posix_spawn('/bin/true', ['true'], {})",
+    "pty.spawn('true')",
+    "asyncio.run(asyncio.create_subprocess_exec('true'))",
+    "os.execv('/bin/true', ['true'])",
+)
+
+
+@pytest.mark.requirement("D-31")
+def test_a_process_that_serves_starts_no_program() -> None:
+    """The guard could not see what one sends. Forks are guarded as well; becoming oneself anew is allowed."""
+    said = run(
+        f"""
+import os, pty, subprocess
+egress.install(())
+os.system("true")
+subprocess.run(["true"], check=True)
+egress.start_no_programs()
+said = []
+for act in {STARTS!r}:
+    try:
+        eval(act)
+    except egress.ProgramRefusedError:
+        said.append(act)
+child = os.fork()
+if not child:
+    os._exit(7 if tried(lambda: socket.create_connection(("192.0.2.1", 443), 1)) == "refused" else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+sys.stdout.flush()
+os.execv(sys.executable, [sys.executable, "-c", f"import json; print(json.dumps([{{said!r}}, {{code}}]))"])
+"""
+    )
+    assert said == [list(STARTS), 7]
+
+
 def test_a_machine_without_name_servers_is_told_so(make_settings: SettingsMaker, monkeypatch) -> None:
     def resolver() -> None:
         raise NoResolverConfiguration

@@ -1,5 +1,6 @@
 """What every page and answer has in common."""
 
+import asyncio
 import dataclasses
 import re
 from urllib.parse import urlsplit
@@ -301,6 +302,15 @@ def test_the_web_process_starts_from_the_environment(fresh_database, make_settin
     app = from_environment()
     with make_client(app) as client:
         assert client.get("/subscribe").status_code == 200
+    told: list[str] = []
+    monkeypatch.setattr("service.egress.start_no_programs", lambda: told.append("serving"))
+
+    async def serve() -> None:
+        async with app.router.lifespan_context(app):
+            told.append("answers")
+
+    asyncio.run(serve())
+    assert told == ["serving", "answers"], "from then on it starts no other program (D-31)"
     app.state.container.engine.dispose()
 
 

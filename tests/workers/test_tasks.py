@@ -160,6 +160,16 @@ def test_workers_and_beat_do_not_start_on_a_backup_that_has_not_forgotten_again(
         workers_app.may_serve()
 
 
+@pytest.mark.requirement("D-31")
+def test_workers_and_beat_that_have_started_start_no_other_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr("service.egress.start_no_programs", lambda: told.append(True))
+    for signal in (signals.worker_ready, signals.beat_init):
+        assert workers_app.start_no_programs in [receiver() for _, receiver in signal.receivers]
+    workers_app.start_no_programs(sender=None)
+    assert told == [True]
+
+
 def test_a_database_that_is_away_is_waited_for(configured: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows meanwhile whether this installation may serve, so nothing is served."""
 
