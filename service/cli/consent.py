@@ -35,6 +35,7 @@ def verify(
             container.transaction,
             container.keys.ledger,
             container.checkpoint_file,
+            erasure_file=container.erasure_log,
             **({"progress": tell} if progress else {}),
         )
     if json:

@@ -2,22 +2,30 @@
 
 A checkpoint names the size and root of the tree over all events, the wordings that are new since the checkpoint before,
 and that checkpoint's hash: the newest one vouches for all before it. Beside it the line lists the events that it is the
-first to cover, as `subject.seq`, so that a missing one can be named; the checkpoint holds that list's hash only, and so
-shows no other reader to whom it is given as part of a proof.
+first to cover, as `subject.seq.id` (older lines: `subject.seq`), so that a missing one can be named; the checkpoint
+holds that list's hash only, and so shows no other reader to whom it is given as part of a proof.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.domain.ledger import LedgerKeys, canonical, is_signed
 
 BEGINNING = "0" * 64
 """What stands before the first checkpoint."""
-Member = tuple[int, int]
-"""An event: its subject, and its number within the subject's chain."""
+
+
+class Member(NamedTuple):
+    """An event of a checkpoint."""
+
+    subject: int
+    seq: int
+    """Its number within the subject's chain."""
+    event_id: int | None = None
+    """By which other tables name it; no hash covers it. Lines before it was listed do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +155,15 @@ def read_line(line: str) -> tuple[str, str]:
 
 
 def spell_members(members: Sequence[Member]) -> str:
-    return " ".join(f"{subject}.{seq}" for subject, seq in members)
+    return " ".join(f"{subject}.{seq}.{event_id}" for subject, seq, event_id in members)
 
 
 def read_members(text: str) -> list[Member]:
     """Raises ValueError for anything else."""
-    pairs = (part.split(".") for part in text.split(" ")) if text else ()
-    return [(int(subject), int(seq)) for subject, seq in pairs]
+    try:
+        return [Member(*map(int, part.split("."))) for part in text.split(" ")] if text else []
+    except TypeError as error:  # too few numbers, or too many
+        raise ValueError("not a list of events") from error
 
 
 def digest(text: str) -> str:

@@ -23,6 +23,11 @@ class Copy:
     data: bytes
 
 
+def place_of(delivery_id: int) -> bytes:
+    """What a kept mail is bound to."""
+    return str(delivery_id).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """The mail that carried the link of a sign-up, and what the relay said when it took it."""
@@ -37,6 +42,7 @@ class Confirmation:
     enhanced: str | None
     text: str | None
     copy_sha256: bytes | None
+    template_sha256: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,9 @@ def describe_press(mail: Confirmation | None, *, signup_id: int, request: Mappin
         "code": mail.code,
         "enhanced": mail.enhanced,
         "text": mail.text,
+        # With the event these two are under its hash: the kept mail cannot be exchanged or taken away unnoticed.
         "sha256": mail.copy_sha256.hex() if mail.copy_sha256 else None,
+        "template_sha256": mail.template_sha256.hex() if mail.template_sha256 else None,
     }
     # The relay's answer is recorded a moment after it came: who presses before that cannot have read the mail.
     at_once = mail.on_its_way or (mail.accepted_at is not None and now - mail.accepted_at < NOBODY_READS_SO_FAST)

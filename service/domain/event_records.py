@@ -4,11 +4,17 @@ It holds every column of `consent_events` but `id`, with the hashes of wordings 
 their ids and bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from service.domain.ledger import SCHEMA_VERSION, Record, spell_time
+from service.domain.ledger import SCHEMA_VERSION, Record, event_hash, spell_time
+
+Row = Mapping[str, Any]
+"""The columns of `consent_events`."""
+Shas = Mapping[str, Mapping[int, bytes]]
+"""Table → id → hash of a wording, as it was published."""
+HashOf = Callable[[Row], bytes | None]
 
 
 def record_of(row: Mapping[str, Any], shas: Mapping[str, bytes | None]) -> Record:
@@ -38,6 +44,28 @@ def record_of(row: Mapping[str, Any], shas: Mapping[str, bytes | None]) -> Recor
         "personal": sha256(row["personal"]).hexdigest(),
         "prev": row["prev_hash"].hex(),
     }
+
+
+def hashing_with(shas: Shas) -> HashOf:
+    """Makes an event's hash again from what it says; None for what could never have been written."""
+
+    def sha(table: str, number: int | None) -> bytes | None:
+        """Nothing is known of a wording that is not there; that is not the same as none having been shown."""
+        return None if number is None else shas.get(table, {}).get(number, b"")
+
+    def hash_of(row: Row) -> bytes | None:
+        wordings = {
+            "statement": sha("statements", row["statement_id"]),
+            "notice": sha("notices", row["notice_id"]),
+            "form": sha("forms", row["form_id"]),
+            "context": sha("contexts", row["context_id"]),
+        }
+        try:
+            return event_hash(record_of(row, wordings))
+        except (TypeError, AttributeError, ValueError, OverflowError):  # somebody lifted the table's constraints, too
+            return None
+
+    return hash_of
 
 
 def _hex(digest: bytes | None) -> str | None:

@@ -10,6 +10,7 @@ class FaultKind(StrEnum):
     EVENT_FORGED = "event_forged"
     EVENT_MISSING = "event_missing"
     EVENT_MOVED = "event_moved"
+    EVENT_RENUMBERED = "event_renumbered"
     EVENT_UNCOVERED = "event_uncovered"
     CHAIN_BROKEN = "chain_broken"
     SEAL_WITHOUT_EVENT = "seal_without_event"
@@ -19,6 +20,11 @@ class FaultKind(StrEnum):
     SUBSCRIPTION_DIFFERS = "subscription_differs"
     KEY_LOST = "key_lost"
     KEY_CHANGED = "key_changed"
+    READER_DIFFERS = "reader_differs"
+    CONFIRMATION_MISSING = "confirmation_missing"
+    CONFIRMATION_CHANGED = "confirmation_changed"
+    ERASURE_UNLOGGED = "erasure_unlogged"
+    ERASURE_LOG_CHANGED = "erasure_log_changed"
     ROOT_DIFFERS = "root_differs"
     CHECKPOINT_MISSING = "checkpoint_missing"
     CHECKPOINT_CHANGED = "checkpoint_changed"
@@ -37,6 +43,8 @@ MEANING = {
     "back, what followed from it cannot be proven.",
     FaultKind.EVENT_MOVED: "This event stands at another position than the one it was sealed at: somebody reordered or "
     "renumbered the sequence.",
+    FaultKind.EVENT_RENUMBERED: "This event says what was recorded, but under another id than it was sealed with: "
+    "what names it by its id (a subscription, say) names the wrong one.",
     FaultKind.EVENT_UNCOVERED: "This event has no seal, or a position that no checkpoint covers: it did not come in by "
     "the door, or somebody removed its seal or the newest checkpoints.",
     FaultKind.CHAIN_BROKEN: "This event does not follow from the one before it in its reader's chain: events were "
@@ -50,10 +58,21 @@ MEANING = {
     "checkpoint, and is not under it itself: somebody slipped it in afterwards.",
     FaultKind.SUBSCRIPTION_DIFFERS: "What mail is sent by does not follow from the events: somebody changed the "
     "subscription, or left out the event. The events count.",
-    FaultKind.KEY_LOST: "The key to this reader's personal fields is gone although nobody erased the reader: address, "
+    FaultKind.KEY_LOST: "The key to this reader's personal fields is gone although the erasure log does not name the "
+    "reader: somebody destroyed it, whatever the table of erasures says. Address, "
     "IP and user agent in the events can be read only after the key is put back from a backup.",
     FaultKind.KEY_CHANGED: "The key to this reader's personal fields does not open: it was changed or is another "
     "reader's. Address, IP and user agent in the events can be read only after it is put back from a backup.",
+    FaultKind.READER_DIFFERS: "Mail goes to another address than the one that agreed: the reader's newest event says "
+    "another than the table of readers. The event counts.",
+    FaultKind.CONFIRMATION_MISSING: "The confirmation mail that this consent rests on was kept, and is gone or stands "
+    "with another reader: somebody deleted or re-pointed it. A backup holds it.",
+    FaultKind.CONFIRMATION_CHANGED: "A kept confirmation mail is not the one that was sent: it does not open for this "
+    "reader and delivery, or the mail or its template is not the one that the consent names. A backup holds it.",
+    FaultKind.ERASURE_UNLOGGED: "The table of erasures has a row that the erasure log has not: nobody was erased by "
+    "it through Milepost. Somebody may have destroyed evidence and called it an erasure.",
+    FaultKind.ERASURE_LOG_CHANGED: "The erasure log holds a line that this installation did not write there: put its "
+    "newest copy back. Erasures from that line on could not be checked.",
     FaultKind.ROOT_DIFFERS: "The events that this checkpoint covers are not those that were signed, in number and "
     "order as they are: at least one of their hashes was changed.",
     FaultKind.CHECKPOINT_MISSING: "The file has this checkpoint and the database has not: the database was put back to "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -9,9 +10,9 @@ from uuid import UUID
 from service.domain import checkpoints
 from service.domain.chain_checks import EVERY, Progress
 from service.domain.checkpoint_lines import Known, Line
-from service.domain.checkpoints import Member
+from service.domain.checkpoints import Checkpoint, Member
 from service.domain.faults import Fault, FaultKind, Findings
-from service.domain.ledger import LedgerKeys
+from service.domain.ledger import LedgerKeys, spell_time
 from service.domain.merkle import Frontier, leaf
 
 
@@ -31,7 +32,9 @@ class StoredCheckpoint(NamedTuple):
     size: int
     frontier: Sequence[bytes]
     line: str
-    members: str
+    members: str | None
+    sealed_at: datetime | None
+    """None: what no checkpoint can say."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class SealCheck:
                 continue
             if row.line != line.checkpoint.text:
                 self._fault_of(FaultKind.CHECKPOINT_CHANGED, row.number)
+            elif beside := _differing(row, line.checkpoint):
+                self._fault_of(FaultKind.CHECKPOINT_CHANGED, row.number, f"{beside} beside it is not what it says")
             yield line, row
             row = next(rows, None)
         before = known.newest.text if known.newest else None
@@ -123,11 +128,12 @@ class SealCheck:
             checkpoint is None
             or checkpoint.number != stored.number
             or checkpoint.previous != previous
-            or checkpoint.members != checkpoints.digest(stored.members)
+            or _differing(stored, checkpoint) is not None
             or not checkpoints.is_by(self._ledger.public_key, stored.line)
         ):
             self._fault_of(FaultKind.CHECKPOINT_CHANGED, stored.number, "it was not signed here, or does not follow")
             return None
+        assert stored.members is not None
         return Line(0, checkpoint, checkpoints.read_members(stored.members))
 
     def _take_members(self, line: Line) -> bool:
@@ -152,25 +158,39 @@ class SealCheck:
             return False
         self.sealed += 1
         if row.hash is None or row.subject is None or row.seq is None:
-            subject, seq = member or (None, None)
+            subject, seq = member[:2] if member else (None, None)
             self._findings.add(
                 Fault(FaultKind.SEAL_WITHOUT_EVENT, subject, seq, row.event_id, position=position, checkpoint=number)
             )
             return False
         if self._tree is not None:
             self._tree.add(leaf(row.hash))
-        if member is not None and (row.subject, row.seq) != member:
+        if member is not None and (row.subject, row.seq) != member[:2]:
             found = f"found there: event {row.event_id}, reader {row.subject}, number {row.seq}"
             self._missing(position, member, number, found)
             return False
+        if member is not None and member.event_id not in (None, row.event_id):
+            detail = f"it was sealed with the id {member.event_id}"
+            self._findings.add(
+                Fault(
+                    FaultKind.EVENT_RENUMBERED,
+                    row.subject,
+                    row.seq,
+                    row.event_id,
+                    row.record_id,
+                    position,
+                    number,
+                    detail=detail,
+                )
+            )
         return True
 
     def _missing(self, position: int, member: Member | None, number: int, found: str | None = None) -> None:
         """What should be here was moved, lost its seal, or is gone."""
-        subject, seq = member or (None, None)
+        subject, seq = member[:2] if member else (None, None)
         there = None
         if member is not None and not self._findings.full:
-            there = self._find_place(*member)
+            there = self._find_place(member.subject, member.seq)
         kind = FaultKind.EVENT_MISSING if there is None else FaultKind.EVENT_MOVED
         if there is not None and there["position"] is None:
             kind = FaultKind.EVENT_UNCOVERED
@@ -243,6 +263,19 @@ def _tree_of(stored: StoredCheckpoint | None) -> Frontier | None:
     if stored is None:
         return None
     try:
+        if any(root is None for root in stored.frontier):
+            return None
         return Frontier(stored.size, list(stored.frontier))
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):  # somebody lifted the table's constraints, too
         return None
+
+
+def _differing(stored: StoredCheckpoint, checkpoint: Checkpoint) -> str | None:
+    """Which column beside the signed line does not say the same; the frontier is compared with the root."""
+    if stored.size != checkpoint.size:
+        return "size"
+    if stored.members is None or checkpoints.digest(stored.members) != checkpoint.members:
+        return "members"
+    if stored.sealed_at is None or spell_time(stored.sealed_at) != checkpoint.stated_at:
+        return "sealed_at"
+    return None

@@ -12,6 +12,7 @@ from service.domain.ledger import canonical
 from service.domain.words import Language, MailKind
 from service.store.schema import Context, FormSnapshot, MailTemplate
 from service.store.transaction import Transaction
+from service.store.wordings import lock_wordings
 
 
 def add_context(tx: Transaction, context: Mapping[str, Any]) -> int:
@@ -45,6 +46,10 @@ def add_form_snapshot(tx: Transaction, form_id: int, language: Language, body: s
 def add_mail_template(tx: Transaction, kind: MailKind, body: str) -> int:
     """The id of these sources of a mail's template, stored now if they are new."""
     digest = sha256(body.encode()).digest()
+    known = tx.session.scalar(select(MailTemplate.id).where(MailTemplate.sha256 == digest))
+    if known is not None:
+        return known
+    lock_wordings(tx)  # else its id could commit after a higher one that a checkpoint knows: "slipped in", for ever
     tx.session.execute(
         insert(MailTemplate)
         .values(kind=kind, body=body, sha256=digest, published_at=tx.now)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import exists, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from service.domain.confirming import Confirmation, Copy
+from service.domain.confirming import place_of as place_of  # noqa: PLC0414 - known by this name elsewhere
 from service.domain.event_records import record_of
 from service.domain.ledger import LedgerKeys, encrypt, spell_time
 from service.domain.words import MailKind
@@ -50,13 +51,15 @@ def keep_confirmation_mails(
         tx.session.execute(
             insert(ConfirmationMail)
             .values(delivery_id=copy.delivery_id, subscriber_id=copy.subscriber_id, **values)
-            .on_conflict_do_update(index_elements=[ConfirmationMail.delivery_id], set_=values)
+            .on_conflict_do_update(
+                index_elements=[ConfirmationMail.delivery_id],
+                set_=values,
+                # Once the button was pressed an event names the copy by its hash: that one stays.
+                where=~exists().where(
+                    ConsentEvent.subscriber_id == copy.subscriber_id, ConsentEvent.delivery_id == copy.delivery_id
+                ),
+            )
         )
-
-
-def place_of(delivery_id: int) -> bytes:
-    """What a kept mail is bound to."""
-    return str(delivery_id).encode()
 
 
 def find_confirmation(tx: Transaction, signup_id: int) -> Confirmation | None:
@@ -66,11 +69,12 @@ def find_confirmation(tx: Transaction, signup_id: int) -> Confirmation | None:
 
 _CONFIRMATION = """
 SELECT d.id AS delivery_id, d.message_id, d.status = 'sending' AS on_its_way, a.at AS accepted_at, a.relay, a.code,
-       a.enhanced, a.text, m.sha256 AS copy_sha256
+       a.enhanced, a.text, m.sha256 AS copy_sha256, t.sha256 AS template_sha256
 FROM deliveries d
 LEFT JOIN LATERAL (SELECT * FROM attempts WHERE delivery_id = d.id AND fate = 'accepted' ORDER BY id DESC LIMIT 1) a
     ON true
 LEFT JOIN confirmation_mails m ON m.delivery_id = d.id
+LEFT JOIN mail_templates t ON t.id = m.template_id
 WHERE d.signup_id = :signup AND d.kind IN ('confirmation', 'repermission')
 ORDER BY d.id DESC LIMIT 1
 """

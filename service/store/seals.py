@@ -1,13 +1,14 @@
 """Seals and checkpoints: where each event stands in the one sequence, and what was signed about it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, insert, select, text
 
-from service.domain.checkpoints import Member, Wordings
+from service.domain.checkpoints import Wordings
 from service.domain.merkle import Frontier, inclusion_path, leaf
+from service.store.event_rows import stream_event_rows
 from service.store.schema import Checkpoint
 from service.store.transaction import Transaction
 
@@ -32,39 +33,40 @@ class Stored(NamedTuple):
         return Frontier(self.size, list(self.frontier))
 
 
-class Placed(NamedTuple):
-    """An event that has just got its position."""
-
-    member: Member
-    hash: bytes
-
-
 def lock_sealing(tx: Transaction) -> bool:
     """One sealer at a time. False: somebody else is at it."""
     return bool(tx.session.scalar(select(func.pg_try_advisory_xact_lock(func.hashtext("milepost seal")))))
 
 
-def place_new(tx: Transaction, size: int) -> list[Placed]:
-    """Give up to LARGEST_SET events that have none the positions from `size` on, in the order of their ids.
+def stream_waiting(tx: Transaction) -> Iterator[dict[str, Any]]:
+    """Up to LARGEST_SET events that have no position yet, in the order of their ids."""
+    tail = (
+        "FROM event_seals s JOIN consent_events e ON e.id = s.event_id "
+        "WHERE s.position IS NULL ORDER BY s.event_id LIMIT %(limit)s"
+    )
+    return stream_event_rows(tx, tail, {"limit": LARGEST_SET})
+
+
+def list_shas(tx: Transaction) -> dict[str, dict[int, bytes]]:
+    """The hashes of the wordings that events name."""
+    return {
+        table: {row.id: row.sha256 for row in tx.session.execute(text(f"SELECT id, sha256 FROM {table}"))}  # noqa: S608 - our own names
+        for table in ("contexts", "forms", "notices", "statements")
+    }
+
+
+def place(tx: Transaction, event_ids: Sequence[int], size: int) -> None:
+    """Give these events the positions from `size` on.
 
     An event that commits late gets a later position than its id suggests; only the order within a subject matters,
     and that is the chain's.
     """
-    rows = tx.session.execute(text(_PLACE), {"size": size, "limit": LARGEST_SET})
-    return [Placed((row.subscriber_id, row.seq), row.hash) for row in rows]
+    tx.session.execute(text(_PLACE), {"ids": list(event_ids), "size": size})
 
 
 _PLACE = """
-WITH waiting AS MATERIALIZED (
-    SELECT s.event_id FROM event_seals s JOIN consent_events e ON e.id = s.event_id
-    WHERE s.position IS NULL ORDER BY s.event_id LIMIT :limit
-), numbered AS (
-    SELECT event_id, row_number() OVER (ORDER BY event_id) - 1 + :size AS position FROM waiting
-), placed AS (
-    UPDATE event_seals s SET position = n.position FROM numbered n WHERE s.event_id = n.event_id
-    RETURNING s.event_id, s.position
-)
-SELECT e.subscriber_id, e.seq, e.hash FROM placed p JOIN consent_events e ON e.id = p.event_id ORDER BY p.position
+UPDATE event_seals s SET position = :size + given.place - 1
+FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS given(event_id, place) WHERE s.event_id = given.event_id
 """
 
 

@@ -10,14 +10,14 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from service.domain.beside_checks import Followed, KeptMail
 from service.domain.chain_checks import Wording
 from service.domain.seal_checks import Sealed, StoredCheckpoint
+from service.store.event_rows import spell_time_column, stream, stream_event_rows
 from service.store.seals import WORDING_TABLES
 from service.store.transaction import Transaction
 
-AT_ONCE = 2000
-"""Rows per round trip; with events of a kilobyte about 2 MB."""
-_names = (f"milepost_verify_{number}" for number in itertools.count())
+GIVEN_AT, RECORDED_AT = spell_time_column("given_at"), spell_time_column("e.recorded_at")
 
 
 def begin_one_moment(tx: Transaction) -> None:
@@ -26,54 +26,72 @@ def begin_one_moment(tx: Transaction) -> None:
     tx.session.execute(text("SET LOCAL statement_timeout = 0"))
 
 
-EVENT_COLUMNS = (
-    *("id", "record_id", "subscriber_id", "seq", "list_id", "purpose", "state", "channel", "lawful_basis"),
-    *("occurred_at", "recorded_at", "signup_id", "statement_id", "notice_id", "form_id", "context_id", "delivery_id"),
-    *("actor", "suspect_scanner", "address_hmac", "address_version", "personal", "prev_hash", "hash", "mac"),
-)
-
-
 def stream_events(tx: Transaction) -> Iterator[dict[str, Any]]:
     """Every event, chain by chain, as EVENT_COLUMNS."""
-    columns = ", ".join(EVENT_COLUMNS).replace("record_id", "record_id::text")  # as it is spelled in a record
-    query = f"SELECT {columns} FROM consent_events ORDER BY subscriber_id, seq"  # noqa: S608 - our own names
-    return (dict(zip(EVENT_COLUMNS, row, strict=True)) for row in _stream(tx, query))
+    return stream_event_rows(tx, "FROM consent_events e ORDER BY e.subscriber_id, e.seq")
 
 
 def stream_sealed(tx: Transaction) -> Iterator[Sealed]:
-    rows = _stream(
+    rows = stream(
         tx,
-        "SELECT s.position, s.event_id, e.record_id, e.subscriber_id, e.seq, e.hash FROM event_seals s "
+        "SELECT s.position, s.event_id, e.record_id, CASE WHEN e.id IS NOT NULL THEN coalesce(e.subscriber_id, 0) END, "
+        "CASE WHEN e.id IS NOT NULL THEN coalesce(e.seq, 0) END, e.hash FROM event_seals s "
         "LEFT JOIN consent_events e ON e.id = s.event_id WHERE s.position IS NOT NULL ORDER BY s.position, s.event_id",
     )
     return itertools.starmap(Sealed, rows)
 
 
 def stream_checkpoints(tx: Transaction) -> Iterator[StoredCheckpoint]:
-    rows = _stream(tx, "SELECT number, size, frontier, line, members FROM checkpoints ORDER BY number")
+    sealed_at = spell_time_column("sealed_at")
+    rows = stream(
+        tx,
+        f"SELECT coalesce(number, 0), size, frontier, line, members, {sealed_at} "  # noqa: S608 - our own names
+        "FROM checkpoints ORDER BY number NULLS FIRST",
+    )
     return itertools.starmap(StoredCheckpoint, rows)
 
 
-def stream_subscriptions(tx: Transaction) -> Iterator[tuple[int, int, str, str, int]]:
-    """(subject, list, purpose, state, event id), subject by subject."""
-    return _stream(
-        tx, "SELECT subscriber_id, list_id, purpose, state, event_id FROM subscriptions ORDER BY subscriber_id"
+def stream_subscriptions(tx: Transaction) -> Iterator[Followed]:
+    """Subject by subject."""
+    rows = stream(
+        tx,
+        f"SELECT coalesce(subscriber_id, 0), list_id, purpose, state, event_id, given_at IS NOT NULL, {GIVEN_AT} "  # noqa: S608 - our own names
+        "FROM subscriptions ORDER BY subscriber_id",
     )
+    return itertools.starmap(Followed, rows)
 
 
 def stream_subject_keys(tx: Transaction) -> Iterator[tuple[int, bytes]]:
-    return _stream(tx, "SELECT subscriber_id, wrapped FROM subject_keys ORDER BY subscriber_id")
+    return stream(
+        tx, "SELECT subscriber_id, wrapped FROM subject_keys WHERE subscriber_id IS NOT NULL ORDER BY subscriber_id"
+    )
 
 
-def stream_erased(tx: Transaction) -> Iterator[tuple[int]]:
-    return _stream(tx, "SELECT subscriber_id FROM erasures ORDER BY subscriber_id")
+def stream_readers(tx: Transaction) -> Iterator[tuple[int, str]]:
+    """(subject, address) of everybody who can be mailed."""
+    return stream(tx, "SELECT id, address FROM subscribers WHERE id IS NOT NULL ORDER BY id")
+
+
+def stream_confirmations(tx: Transaction) -> Iterator[KeptMail]:
+    """Subject by subject."""
+    rows = stream(
+        tx,
+        "SELECT coalesce(m.subscriber_id, 0), m.delivery_id, m.sealed, m.sha256, t.sha256 FROM confirmation_mails m "
+        "LEFT JOIN mail_templates t ON t.id = m.template_id ORDER BY m.subscriber_id",
+    )
+    return itertools.starmap(KeptMail, rows)
+
+
+def stream_erasures(tx: Transaction) -> Iterator[tuple[int, int | None, bytes]]:
+    """(number, subject, hash of the line in the log)."""
+    return stream(tx, "SELECT number, subscriber_id, line_sha256 FROM erasures ORDER BY number")
 
 
 def stream_wordings(tx: Transaction) -> Iterator[Wording]:
     """With the hash of what each says now, made as `store/wordings.py` and `store/contexts.py` make it."""
     for table in WORDING_TABLES:
-        said = "list_id, definition::text" if table == "forms" else "body"
-        for row in _stream(tx, f"SELECT id, sha256, {said} FROM {table} ORDER BY id"):  # noqa: S608 - our own names
+        said = "list_id, coalesce(definition::text, 'null')" if table == "forms" else "coalesce(body, '')"
+        for row in stream(tx, f"SELECT id, coalesce(sha256, ''), {said} FROM {table} ORDER BY id"):  # noqa: S608 - our own names
             whole = json.dumps([row[2], json.loads(row[3])], sort_keys=True) if table == "forms" else row[2]
             yield Wording(table, row[0], row[1], sha256(whole.encode()).digest())
 
@@ -87,8 +105,8 @@ def get_unsealed(tx: Transaction) -> Unsealed:
     """What waits for the next checkpoint."""
     row = tx.session.execute(
         text(
-            "SELECT count(*), min(e.recorded_at) FROM event_seals s JOIN consent_events e ON e.id = s.event_id "
-            "WHERE s.position IS NULL"
+            f"SELECT count(*), min({RECORDED_AT}) "  # noqa: S608 - our own names
+            "FROM event_seals s JOIN consent_events e ON e.id = s.event_id WHERE s.position IS NULL"
         )
     ).one()
     return Unsealed(*row)
@@ -96,15 +114,15 @@ def get_unsealed(tx: Transaction) -> Unsealed:
 
 def stream_without_seal(tx: Transaction) -> Iterator[tuple[int, UUID, int, int]]:
     """(event id, record id, subject, number) of events that have no row of seals at all."""
-    return _stream(
+    return stream(
         tx,
-        "SELECT e.id, e.record_id, e.subscriber_id, e.seq FROM consent_events e "
+        "SELECT e.id, e.record_id, coalesce(e.subscriber_id, 0), coalesce(e.seq, 0) FROM consent_events e "
         "WHERE NOT EXISTS (SELECT FROM event_seals s WHERE s.event_id = e.id) ORDER BY e.id",
     )
 
 
 def stream_without_event(tx: Transaction) -> Iterator[tuple[int]]:
-    return _stream(
+    return stream(
         tx,
         "SELECT s.event_id FROM event_seals s WHERE s.position IS NULL "
         "AND NOT EXISTS (SELECT FROM consent_events e WHERE e.id = s.event_id) ORDER BY s.event_id",
@@ -127,13 +145,3 @@ def find_place(tx: Transaction, subject: int, seq: int) -> Mapping[str, Any] | N
         .one_or_none()
     )
     return dict(row) if row else None
-
-
-def _stream(tx: Transaction, sql: str) -> Iterator[Any]:
-    """Rows as tuples in binary form: nothing between the driver and the check that a million rows would pay for."""
-    driver = tx.session.connection().connection.driver_connection
-    assert driver is not None
-    with driver.cursor(next(_names)) as cursor:
-        cursor.execute(sql, binary=True)
-        while rows := cursor.fetchmany(AT_ONCE):
-            yield from rows

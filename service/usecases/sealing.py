@@ -4,8 +4,12 @@ A checkpoint is committed first and appended to the file after that. What a cras
 whoever comes next: the newest row in the database is at most one line ahead of the file.
 """
 
+from typing import NamedTuple
+
 from service.domain import checkpoints
-from service.domain.checkpoints import Checkpoint, Restored, Tree
+from service.domain.chain_checks import is_ours
+from service.domain.checkpoints import Checkpoint, Member, Restored, Tree
+from service.domain.event_records import Row, hashing_with
 from service.domain.ledger import LedgerKeys, spell_time
 from service.domain.merkle import Frontier, leaf
 from service.errors import Kind, ServiceError
@@ -38,7 +42,9 @@ def seal(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int | Non
     """Put up to LARGEST_SET new events under a new checkpoint. `publish` after the commit.
 
     None: there are none, or somebody else is sealing them. Raises ServiceError (CONFLICT) when database and file do
-    not fit: a checkpoint would hide it.
+    not fit: a checkpoint would hide it; and when the first of the new events was not written with this installation's
+    key: a checkpoint would vouch for it. What came before such an event is sealed, it and what came after it are not,
+    so that there is one place to look at and nothing has to be taken back once it is cleared up.
     """
     if not seals.lock_sealing(tx):
         return None
@@ -49,9 +55,12 @@ def seal(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int | Non
         publish(tx, ledger, file)
     newest = seals.find_newest(tx)
     before = newest.tree if newest else Frontier()
-    placed = seals.place_new(tx, before.size)
+    placed, stranger = _take_ours(tx, ledger)
     if not placed:
+        if stranger is not None:
+            raise ServiceError(Kind.CONFLICT, "event_not_ours", stranger)
         return None
+    seals.place(tx, [event.id for event in placed], before.size)
     keep_for_certain(tx)
     number = newest.number + 1 if newest else 1
     tree = before.grown(leaf(event.hash) for event in placed)
@@ -67,6 +76,37 @@ def seal(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int | Non
     )
     seals.add_checkpoint(tx, number, tree, line, members)
     return number
+
+
+class _Taken(NamedTuple):
+    id: int
+    member: Member
+    hash: bytes
+
+
+def _take_ours(tx: Transaction, ledger: LedgerKeys) -> tuple[list[_Taken], str | None]:
+    """The events to seal next, up to the first that is not this installation's; and what is to be said about that."""
+    hash_of = hashing_with(seals.list_shas(tx))
+    taken: list[_Taken] = []
+    for row in seals.stream_waiting(tx):
+        if not is_ours(ledger, row, hash_of):
+            return taken, _describe_stranger(row)
+        taken.append(_Taken(row["id"], Member(row["subscriber_id"], row["seq"], row["id"]), row["hash"]))
+    return taken, None
+
+
+def find_stranger(tx: Transaction, ledger: LedgerKeys) -> str | None:
+    """What is to be said about the event that sealing stops at, if there is one among the next set."""
+    return _take_ours(tx, ledger)[1]
+
+
+def _describe_stranger(row: Row) -> str:
+    return (
+        f"Event {row['id']} (record {row['record_id']}, reader {row['subscriber_id']}, number {row['seq']} of the "
+        "reader's chain) does not fit its hash or its MAC: somebody who can write to the database but has not the key "
+        "wrote or changed it, or the words that it names. It and the events after it get no checkpoint until this is "
+        "cleared up (docs/consent.md); `milepost consent verify` says more."
+    )
 
 
 def publish(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int:

@@ -1,19 +1,19 @@
 """Verifying the whole ledger, from end to end: the file, the wordings, every chain, the one sequence of all events.
 
 Rows are read as they stream by, so memory does not grow with the ledger. Nothing is changed, and nothing is trusted
-but the secret key and the checkpoint file.
+but the secret key, the checkpoint file and the erasure log.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.domain.chain_checks import ChainCheck, Progress, Row, Shas, Streams, check_wordings
+from service.domain.chain_checks import ChainCheck, Progress, Streams, check_wordings
 from service.domain.checkpoint_lines import Known, effective_lines, read_lines
 from service.domain.checkpoints import Checkpoint
-from service.domain.event_records import record_of
+from service.domain.erasure_checks import check_erasures
+from service.domain.event_records import hashing_with
 from service.domain.faults import Fault, FaultKind, Findings
-from service.domain.ledger import LedgerKeys, event_hash
+from service.domain.ledger import LedgerKeys
 from service.domain.seal_checks import SealCheck, Sequences
 from service.store import verification
 from service.store.append_only import AppendOnlyFile
@@ -53,6 +53,7 @@ def verify(
     ledger: LedgerKeys,
     file: AppendOnlyFile,
     *,
+    erasure_file: AppendOnlyFile,
     progress: Progress = lambda _what, _done: None,
 ) -> Report:
     """Check everything; find every fault and name the first ones. Begins a transaction of its own."""
@@ -63,7 +64,9 @@ def verify(
     with transaction() as tx:
         verification.begin_one_moment(tx)
         shas = check_wordings(verification.stream_wordings(tx), known, findings)
-        chains = ChainCheck(ledger, _hashes_with(shas), findings)
+        # After the moment has begun: a line is in the log before its row is in the table.
+        erased = check_erasures(ledger, erasure_file.lines(), verification.stream_erasures(tx), findings)
+        chains = ChainCheck(ledger, hashing_with(shas), erased, findings)
         chains.run(_streams(tx), progress)
         seals = SealCheck(ledger, lambda subject, seq: verification.find_place(tx, subject, seq), findings)
         seals.run(known, _sequences(tx, file, known), progress)
@@ -85,32 +88,13 @@ def verify(
     )
 
 
-def _hashes_with(shas: Shas) -> Callable[[Row], bytes | None]:
-    def sha(table: str, number: int | None) -> bytes | None:
-        """Nothing is known of a wording that is not there; that is not the same as none having been shown."""
-        return None if number is None else shas.get(table, {}).get(number, b"")
-
-    def hash_of(row: Row) -> bytes | None:
-        wordings = {
-            "statement": sha("statements", row["statement_id"]),
-            "notice": sha("notices", row["notice_id"]),
-            "form": sha("forms", row["form_id"]),
-            "context": sha("contexts", row["context_id"]),
-        }
-        try:
-            return event_hash(record_of(row, wordings))
-        except (TypeError, AttributeError, ValueError):  # somebody lifted the table's constraints, too
-            return None
-
-    return hash_of
-
-
 def _streams(tx: Transaction) -> Streams:
     return Streams(
         events=verification.stream_events(tx),
         subscriptions=verification.stream_subscriptions(tx),
         keys=verification.stream_subject_keys(tx),
-        erased=verification.stream_erased(tx),
+        readers=verification.stream_readers(tx),
+        mails=verification.stream_confirmations(tx),
     )
 
 

@@ -149,6 +149,9 @@ def test_events_that_nobody_seals(
         ledger.clock.advance(minutes=28)
         ledger.append(ledger.readers[0])
         assert faults(milepost("doctor", "--json")) == {}
+        ledger.tamper("UPDATE consent_events SET mac = hash WHERE seq = 4")
+        said = faults(milepost("doctor", "--json"))["sealing"]["message"]
+        assert f"Event {ledger.event(ledger.readers[0], 4).id} " in said, "an event that sealing stops at is named"
 
 
 def test_words_that_nobody_published(

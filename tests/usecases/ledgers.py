@@ -9,14 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, make_url, text
 
+from service.domain.erasures import FIRST, Erased, Line, line_sha256, write_line
+from service.domain.ledger import LedgerKeys
 from service.domain.tokens import Keys
 from service.domain.words import Channel, ConsentState, Language, Purpose
-from service.store import consent, wordings
+from service.store import consent, erasures, wordings
 from service.store import engine as store_engine
 from service.store.append_only import AppendOnlyFile
 from service.store.consent import NewEvent
 from service.store.transaction import TransactionFactory, factory
 from service.usecases import sealing
+from service.usecases.verifying import Report, verify
 from tests.builders import a_list, a_reader
 from tests.conftest import FrozenClock, HintList
 
@@ -30,6 +33,7 @@ class Ledger:
     transaction: TransactionFactory
     clock: FrozenClock
     file: AppendOnlyFile
+    erasure_file: AppendOnlyFile
     admin_url: str
     keys: Keys = KEYS
     list_id: int = 0
@@ -62,6 +66,23 @@ class Ledger:
         self.clock.advance(seconds=60)
         while sealing.seal_new(self.transaction, self.keys.ledger, self.file):
             pass
+
+    def erase(self, reader: int | None) -> None:
+        """As far as the ledger is concerned: a line in the log, then what follows from it."""
+        lines = list(self.erasure_file.lines())
+        erased = Erased(len(lines) + 1, reader, (), (), (), (), self.clock.now())
+        prev = line_sha256(lines[-1]) if lines else FIRST
+        written = write_line(self.keys.ledger, erased, prev)
+        self.erasure_file.append(written)
+        with self.transaction() as tx:
+            if reader is not None:
+                for table in ("subject_keys", "subscriptions"):
+                    tx.session.execute(text(f"DELETE FROM {table} WHERE subscriber_id = :reader"), {"reader": reader})
+                tx.session.execute(text("DELETE FROM subscribers WHERE id = :reader"), {"reader": reader})
+            erasures.add_erasure(tx, Line(erased, line_sha256(written)))
+
+    def verify(self, keys: LedgerKeys | None = None) -> Report:
+        return verify(self.transaction, keys or self.keys.ledger, self.file, erasure_file=self.erasure_file)
 
     @contextmanager
     def superuser(self) -> Iterator[Connection]:
@@ -102,6 +123,7 @@ def a_ledger(
         transaction=factory(engine, clock, HintList()),
         clock=clock,
         file=AppendOnlyFile(directory / "ledger" / "checkpoints.jsonl"),
+        erasure_file=AppendOnlyFile(directory / "ledger" / "erasures.jsonl"),
         admin_url=make_url(admin_url).set(database=make_url(urls[1]).database).render_as_string(hide_password=False),
     )
     with ledger.transaction() as tx:

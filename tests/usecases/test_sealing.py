@@ -3,21 +3,24 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
 from service.demo.servers import Postgres
 from service.domain import checkpoints
+from service.domain.event_records import record_of
 from service.domain.faults import FaultKind
-from service.domain.ledger import LedgerKeys
+from service.domain.ledger import LedgerKeys, event_hash
 from service.domain.merkle import Frontier, leaf, root_of_path
-from service.domain.words import ConsentState
+from service.domain.words import Channel, ConsentState, Language, Purpose
 from service.errors import ServiceError
-from service.store import seals
+from service.store import consent, contexts, seals, wordings
+from service.store.consent import NewEvent
 from service.store.standing import Standing, compare
 from service.usecases import sealing
-from service.usecases.verifying import verify
+from tests.builders import a_reader
 from tests.usecases.ledgers import KEYS, Ledger, a_ledger
 
 
@@ -75,7 +78,9 @@ def test_a_checkpoint_is_signed_over_every_event(ledger: Ledger) -> None:
     assert checkpoints.is_by(KEYS.ledger.public_key, checkpoint.text)
     assert not checkpoints.is_by(LedgerKeys("somebody else's").public_key, checkpoint.text)
     line = json.loads(ledger.file.last() or "")
-    assert line["events"] == " ".join(f"{reader}.{seq}" for reader in (first, second) for seq in (1, 2, 3))
+    assert line["events"] == " ".join(
+        f"{reader}.{seq}.{ledger.event(reader, seq).id}" for reader in (first, second) for seq in (1, 2, 3)
+    )
     assert set(checkpoint.new_wordings) == {f"statements/{ledger.statement_id}"}
 
 
@@ -283,5 +288,87 @@ def test_an_event_that_is_gone_before_it_was_sealed_stops_no_sealing(ledger: Led
     ledger.append(reader, ConsentState.REAFFIRMED)
     ledger.seal()
     assert ledger.event(reader, 4).position is not None
-    report = verify(ledger.transaction, KEYS.ledger, ledger.file)
+    report = ledger.verify()
     assert (FaultKind.EVENT_MISSING, (reader, 2)) in [(fault.kind, fault.event) for fault in report.kept]
+
+
+def forge(ledger: Ledger, reader: int) -> int:
+    """What the superuser can write without the key: everything fits but the MAC."""
+    with ledger.superuser() as connection:
+        row = dict(
+            connection.execute(
+                text("SELECT * FROM consent_events WHERE subscriber_id = :reader AND seq = 3"), {"reader": reader}
+            )
+            .mappings()
+            .one()
+        )
+        sha = connection.scalar(text("SELECT sha256 FROM statements"))
+        row |= {"seq": 4, "state": "given", "prev_hash": row["hash"], "record_id": uuid4()}
+        row["hash"] = event_hash(record_of(row, {"statement": sha, "notice": None, "form": None, "context": None}))
+        row["mac"] = LedgerKeys("somebody else's").mac(row["hash"])
+        del row["id"]
+        columns, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+        number = connection.scalar(text(f"INSERT INTO consent_events ({columns}) VALUES ({values}) RETURNING id"), row)
+        connection.execute(text("INSERT INTO event_seals (event_id) VALUES (:id)"), {"id": number})
+    assert isinstance(number, int)
+    return number
+
+
+def stranger(ledger: Ledger) -> str | None:
+    with ledger.transaction() as tx:
+        return sealing.find_stranger(tx, KEYS.ledger)
+
+
+@pytest.mark.requirement("D-01")
+def test_a_forged_event_gets_no_checkpoint(ledger: Ledger) -> None:
+    """Nor does what came after it, until it is cleared up; what came before does."""
+    reader = ledger.reader()
+    number = forge(ledger, reader)
+    later = ledger.reader(ConsentState.GIVEN)
+    with pytest.raises(ServiceError, match=f"Event {number} .record .*, reader {reader}, number 4 ") as refused:
+        ledger.seal()
+    assert refused.value.code == "event_not_ours"
+    assert [c.size for c in in_file(ledger)] == [3]
+    assert ledger.event(reader, 4).position is ledger.event(later, 1).position is None
+    assert str(number) in (stranger(ledger) or "")
+    assert (FaultKind.EVENT_FORGED, (reader, 4)) in [(fault.kind, fault.event) for fault in ledger.verify().kept]
+    ledger.tamper(
+        "DELETE FROM event_seals WHERE event_id = :id", "DELETE FROM consent_events WHERE id = :id", id=number
+    )
+    assert stranger(ledger) is None
+    ledger.seal()
+    assert [c.size for c in in_file(ledger)] == [3, 4]
+    assert ledger.verify().intact
+
+
+@pytest.mark.parametrize(
+    "change", ["state = 'withdrawn'", "personal = sha256('x')", "occurred_at = 'infinity'", "statement_id = 4711"]
+)
+def test_an_event_that_was_changed_before_its_checkpoint_gets_none(ledger: Ledger, change: str) -> None:
+    reader = ledger.reader(ConsentState.GIVEN, ConsentState.REAFFIRMED)
+    ledger.tamper(f"UPDATE consent_events SET {change} WHERE subscriber_id = :reader AND seq = 1", reader=reader)
+    with pytest.raises(ServiceError, match=f"reader {reader}, number 1 "):
+        ledger.seal()
+    assert not ledger.file.exists()
+
+
+def test_every_event_names_its_wordings_when_it_is_sealed(ledger: Ledger) -> None:
+    """Notice, form and context are hashed as well."""
+    with ledger.transaction() as tx:
+        notice = wordings.add_notice(tx, Language.EN, "We never share.")
+        form = wordings.add_form(tx, "hub", ledger.list_id, {"purposes": ["digest"]})
+        contexts.add_context(tx, {"controller": "Fjellsko"})
+        event = NewEvent(
+            subscriber_id=a_reader(tx, "ada@fjell.example", state=None),
+            list_id=ledger.list_id,
+            purpose=Purpose.DIGEST,
+            state=ConsentState.GIVEN,
+            channel=Channel.CONFIRMATION,
+            statement_id=ledger.statement_id,
+            notice_id=notice,
+            form_id=form,
+        )
+        consent.append(tx, KEYS.ledger, event)
+    ledger.seal()
+    assert [c.size for c in in_file(ledger)] == [1]
+    assert ledger.verify().intact
