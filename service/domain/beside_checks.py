@@ -50,11 +50,15 @@ class KeptMail(NamedTuple):
     template_sha256: bytes | None
 
 
+_PRESSES = (
+    (ConsentState.GIVEN, Channel.CONFIRMATION),
+    (ConsentState.REAFFIRMED, Channel.ADDRESS_CHANGE),
+)
+
+
 def names_a_mail(row: Row) -> bool:
     """Whether this event is a press of the button in a confirmation mail, which names that mail."""
-    return (
-        row["delivery_id"] is not None and row["state"] == ConsentState.GIVEN and row["channel"] == Channel.CONFIRMATION
-    )
+    return row["delivery_id"] is not None and (row["state"], row["channel"]) in _PRESSES
 
 
 def difference(row: Followed, follows: Follows | None) -> str | None:

@@ -55,11 +55,25 @@ class Pressed:
     suspect_scanner: bool
 
 
-def describe_press(mail: Confirmation | None, *, signup_id: int, request: Mapping[str, Any], now: datetime) -> Pressed:
-    """`request`: what is known of the request that the button confirms. Only with it does it become evidence (D-18)."""
+def describe_press(
+    mail: Confirmation | None,
+    *,
+    signup_id: int | None = None,
+    change_id: int | None = None,
+    request: Mapping[str, Any],
+    now: datetime,
+) -> Pressed:
+    """The button of a sign-up, or of a change of address.
+
+    `request`: what is known of the request that it confirms. Only with it does that become evidence (D-18).
+    """
     personal: dict[str, Any] = {
         **request,
-        "post": {"method": "POST", "at": spell_time(now), "token": f"sign-up {signup_id}"},
+        "post": {
+            "method": "POST",
+            "at": spell_time(now),
+            "token": f"sign-up {signup_id}" if change_id is None else f"change {change_id}",
+        },
     }
     if mail is None:
         return Pressed(None, personal, suspect_scanner=False)

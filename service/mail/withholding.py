@@ -6,16 +6,21 @@ from service.domain.confirming import Copy
 from service.domain.letters import Letter
 from service.domain.outcomes import Message
 from service.domain.tokens import Keys, Token, TokenKind
-from service.domain.words import ASKS_FOR_CONSENT
+from service.domain.words import ASKS_FOR_CONSENT, MailKind
 
 WITHHELD = b"[token withheld]"
 
 
 def copy_of(letter: Letter, message: Message, keys: Keys) -> Copy | None:
-    """What is kept of this mail; None of all but those that ask for a consent."""
-    if letter.kind not in ASKS_FOR_CONSENT or letter.signup is None or letter.subscriber_id is None:
+    """What is kept of this mail; None of all but those whose button says that a consent is given, or still holds."""
+    if letter.subscriber_id is None:
         return None
-    token = keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))
+    if letter.kind in ASKS_FOR_CONSENT and letter.signup is not None:
+        token = keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))
+    elif letter.kind is MailKind.ADDRESS_CHANGE and letter.change is not None:
+        token = keys.seal(Token(TokenKind.ADDRESS_CHANGE, letter.change.id))
+    else:
+        return None
     return Copy(letter.kind, letter.delivery_id, letter.subscriber_id, withhold_token(message.data, token))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text, update
 from service.domain.addresses import Address
 from service.domain.private_access import DAY
 from service.store import former_addresses
-from service.store.schema import AddressChange, Delivery, Subscriber
+from service.store.schema import AddressChange, Subscriber
 from service.store.transaction import Transaction
 
 EMPTIED_CHANGE = "address = '', dedupe_key = '', address_hmac = ''"
@@ -69,11 +69,6 @@ def lock_change(tx: Transaction, change_id: int) -> AddressChange | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-
-
-def find_delivery(tx: Transaction, change_id: int) -> int | None:
-    """The mail that asked about this change."""
-    return tx.session.scalar(select(Delivery.id).where(Delivery.address_change_id == change_id).limit(1))
 
 
 def move_subscriber(

@@ -149,6 +149,8 @@ _FORGET = (
     "DELETE FROM subscriber_topics WHERE subscriber_id = :subscriber",
     "DELETE FROM subscriptions WHERE subscriber_id = :subscriber",
     "DELETE FROM confirmation_mails WHERE subscriber_id = :subscriber",
+    # And what somebody else's change asked this address, under that reader's key.
+    f"DELETE FROM confirmation_mails m USING deliveries d WHERE d.id = m.delivery_id AND {_TO_ADDRESS}",  # noqa: S608
     f"UPDATE attempts a SET text = '' FROM deliveries d WHERE d.id = a.delivery_id AND a.text <> '' AND {_OF_PERSON}",  # noqa: S608
     # Somebody else's question to this address stays theirs: it counts among what they were allowed to ask.
     """
@@ -192,6 +194,10 @@ def empty_mails(tx: Transaction, erased: Erased) -> None:
 
 
 _EMPTY_MAILS = (
+    """
+    DELETE FROM confirmation_mails m USING deliveries d
+    WHERE d.id = m.delivery_id AND d.id = ANY(:mails) AND d.address_change_id IS NOT NULL AND d.created_at <= :before
+    """,
     """
     UPDATE attempts a SET text = '' FROM deliveries d
     WHERE d.id = a.delivery_id AND a.text <> '' AND d.id = ANY(:mails) AND d.created_at <= :before

@@ -55,7 +55,7 @@ def list_events(tx: Transaction, subscriber_id: int, language: str) -> list[dict
 
 
 def list_confirmation_mails(tx: Transaction, subscriber_id: int) -> list[dict[str, Any]]:
-    """delivery_id, written_at, sealed."""
+    """delivery_id, written_at, sealed. None that asked another address about a change, unless that answered."""
     return _rows(tx, _CONFIRMATION_MAILS, subscriber_id)
 
 
@@ -129,7 +129,10 @@ FROM consent_events e JOIN lists l ON l.id = e.list_id LEFT JOIN statements s ON
 WHERE e.subscriber_id = :id ORDER BY e.seq
 """
 _CONFIRMATION_MAILS = """
-SELECT delivery_id, written_at, sealed FROM confirmation_mails WHERE subscriber_id = :id ORDER BY delivery_id
+SELECT m.delivery_id, m.written_at, m.sealed FROM confirmation_mails m JOIN deliveries d ON d.id = m.delivery_id
+WHERE m.subscriber_id = :id AND (d.kind <> 'address_change' OR EXISTS (
+    SELECT FROM consent_events e WHERE e.subscriber_id = :id AND e.delivery_id = m.delivery_id))
+ORDER BY m.delivery_id
 """
 # A sign-up that was kept back knows no subscriber, but it is this address's.
 _SIGNUPS = """

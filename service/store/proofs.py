@@ -63,11 +63,22 @@ def keep_confirmation_mails(
 
 
 def find_confirmation(tx: Transaction, signup_id: int) -> Confirmation | None:
-    row = tx.session.execute(text(_CONFIRMATION), {"signup": signup_id}).mappings().one_or_none()
-    return Confirmation(**row) if row else None
+    """What asked the address of a sign-up."""
+    return _find_question(tx, "d.signup_id = :id AND d.kind IN ('confirmation', 'repermission')", signup_id)
 
 
-_CONFIRMATION = """
+def find_question(tx: Transaction, change_id: int) -> Confirmation | None:
+    """What asked a new address about a change."""
+    return _find_question(tx, "d.address_change_id = :id AND d.kind = 'address_change'", change_id)
+
+
+def _find_question(tx: Transaction, which: str, number: int) -> Confirmation | None:
+    row = tx.session.execute(text(f"{_QUESTION} WHERE {which} ORDER BY d.id DESC LIMIT 1"), {"id": number})
+    found = row.mappings().one_or_none()
+    return Confirmation(**found) if found else None
+
+
+_QUESTION = """
 SELECT d.id AS delivery_id, d.message_id, d.status = 'sending' AS on_its_way, a.at AS accepted_at, a.relay, a.code,
        a.enhanced, a.text, m.sha256 AS copy_sha256, t.sha256 AS template_sha256
 FROM deliveries d
@@ -75,8 +86,6 @@ LEFT JOIN LATERAL (SELECT * FROM attempts WHERE delivery_id = d.id AND fate = 'a
     ON true
 LEFT JOIN confirmation_mails m ON m.delivery_id = d.id
 LEFT JOIN mail_templates t ON t.id = m.template_id
-WHERE d.signup_id = :signup AND d.kind IN ('confirmation', 'repermission')
-ORDER BY d.id DESC LIMIT 1
 """
 
 

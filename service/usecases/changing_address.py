@@ -6,13 +6,23 @@ Whether anybody knows the new address is said to nobody but to who reads its mai
 from dataclasses import dataclass, replace
 
 from service.domain.addresses import Address, mask_address
+from service.domain.confirming import Pressed, describe_press
 from service.domain.evidence import Evidence
 from service.domain.private_access import CHANGE_FOR, CHANGES_A_DAY
 from service.domain.subscriptions import NotOurs
 from service.domain.tokens import Keys, TokenKind
 from service.domain.words import Channel, ConsentState, Language, MailKind, PrivacyRequestKind, SubscriptionState
 from service.errors import Kind, ServiceError
-from service.store import address_changes, consent, deliveries, privacy_requests, signups, subscribers, suppressions
+from service.store import (
+    address_changes,
+    consent,
+    deliveries,
+    privacy_requests,
+    proofs,
+    signups,
+    subscribers,
+    suppressions,
+)
 from service.store.consent import NewEvent
 from service.store.schema import AddressChange, Subscriber, Subscription
 from service.store.transaction import Transaction
@@ -116,7 +126,12 @@ def confirm_change(
     refused = _refusal(tx, keys, change, subscriber)
     if refused or change is None or subscriber is None:
         return refused or ChangeGone()
-    before, delivery_id = subscriber.address, address_changes.find_delivery(tx, change.id)
+    pressed = describe_press(  # with the mail of this mailbox: the one of the sign-up went to another
+        proofs.find_question(tx, change.id),
+        change_id=change.id,
+        request={"address_before": subscriber.address},
+        now=tx.now,
+    )
     done = Changed(subscriber.language, mask_address(change.address))
     address_changes.move_subscriber(
         tx,
@@ -128,18 +143,11 @@ def confirm_change(
     address_changes.close_signups(tx, subscriber.id)
     for subscription in subscribers.list_subscriptions(tx, subscriber.id):
         if subscription.state is SubscriptionState.ACTIVE:
-            _reaffirm(tx, keys, subscription, delivery_id, evidence, before)
+            _reaffirm(tx, keys, subscription, pressed, evidence)
     return done
 
 
-def _reaffirm(
-    tx: Transaction,
-    keys: Keys,
-    subscription: Subscription,
-    delivery_id: int | None,
-    evidence: Evidence,
-    address_before: str,
-) -> None:
+def _reaffirm(tx: Transaction, keys: Keys, subscription: Subscription, pressed: Pressed, evidence: Evidence) -> None:
     """On the words agreed to before: the new mailbox says that they still hold."""
     given = consent.find_last_given(tx, subscription.subscriber_id, subscription.list_id, subscription.purpose)
     event = NewEvent(
@@ -148,9 +156,10 @@ def _reaffirm(
         purpose=subscription.purpose,
         state=ConsentState.REAFFIRMED,
         channel=Channel.ADDRESS_CHANGE,
-        delivery_id=delivery_id,
+        delivery_id=pressed.delivery_id,
         evidence=evidence,
-        personal={"address_before": address_before},
+        personal=pressed.personal,
+        suspect_scanner=pressed.suspect_scanner,
     )
     if given is not None:
         event = replace(
