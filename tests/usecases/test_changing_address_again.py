@@ -9,11 +9,14 @@ from service.domain.private_access import seal_link
 from service.domain.retention import parse_retention
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import Lane, SignupState
+from service.store import erasures
+from service.store.address_changes import count_of_subscriber
 from service.store.address_keys import wrap
 from service.store.schema import AddressChange
+from service.store.signups import count_mails
 from service.texts import templates_dir
 from service.usecases import holding, private
-from service.usecases.changing_address import Changed
+from service.usecases.changing_address import Changed, ChangeGone
 from service.usecases.dispatching import send_due
 from service.usecases.retaining import retain
 from tests.usecases.builders import KEYS, a_reader, decided, sign_up
@@ -93,3 +96,31 @@ def test_questions_count_for_a_month_and_name_nobody_after_a_week(transaction, c
         assert asked_today.address_hmac.startswith(b"wrapped")
     clock.advance(days=23)
     assert retain(transaction, KEYS.ledger, RULES, all_rules=True)["address_change_counters"] == 6
+
+
+@pytest.mark.requirement("D-15")
+def test_an_erasure_of_the_new_address_ends_the_change_but_not_what_it_counts(tx):
+    """Its owner is forgotten; whoever asked has had a question that day, and the mailbox one that month."""
+    reader, stranger = a_reader(tx, OLD), a_reader(tx, NEW)
+    tx.now += timedelta(days=2)
+    token = ask(tx, reader, NEW)
+    person = erasures.lock_person(tx, stranger)
+    erasures.cancel_mail(tx, person)
+    mailbox = KEYS.address_hmac(NEW)
+    before = (count_of_subscriber(tx, reader), count_mails(tx, mailbox))
+    erasures.forget(tx, person)
+    tx.session.expire_all()
+    assert (count_of_subscriber(tx, reader), count_mails(tx, mailbox)) == before
+    assert confirm(tx, token) == ChangeGone()
+    assert tx.session.execute(select(AddressChange.address, AddressChange.address_hmac)).all() == [("", b"")]
+
+
+def test_the_end_of_an_unconfirmed_sign_up_ends_nobodys_change(tx):
+    """A form was sent for the new address and never confirmed; the reader's wish to move there stands."""
+    reader = a_reader(tx, OLD)
+    pending = decided(tx, sign_up(tx, NEW)).subscriber_id
+    tx.now += timedelta(days=6)
+    token = ask(tx, reader, NEW)
+    erasures.forget(tx, erasures.lock_person(tx, pending), by_wish=False)
+    tx.session.expire_all()
+    assert isinstance(confirm(tx, token), Changed)
