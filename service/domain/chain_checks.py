@@ -14,8 +14,7 @@ from service.domain.beside_checks import (
     difference,
     names_a_mail,
 )
-from service.domain.checkpoint_lines import Known
-from service.domain.event_records import HashOf, Row, Shas
+from service.domain.event_records import HashOf, Row
 from service.domain.faults import Fault, FaultKind, Findings
 from service.domain.ledger import BEGINNING, LedgerKeys
 from service.domain.subscriptions import state_after
@@ -27,42 +26,10 @@ _STATES = {str(state): state for state in ConsentState}
 _GIVE = (ConsentState.GIVEN, ConsentState.REAFFIRMED)
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """A text that readers were shown, as it is stored."""
-
-    table: str
-    id: int
-    sha256: bytes
-    found: bytes
-    """The hash of what it says now."""
-
-
 def is_ours(ledger: LedgerKeys, row: Row, hash_of: HashOf) -> bool:
     """Whether an event says what was recorded, under our own MAC. Whether it follows from another is not asked."""
     found = hash_of(row)
     return found is not None and found == row["hash"] and ledger.mac(found) == row["mac"]
-
-
-def check_wordings(wordings: Iterable[Wording], known: Known, findings: Findings) -> Shas:
-    """Every wording against itself and against the checkpoints. Returns the hashes that events were bound to."""
-    shas: dict[str, dict[int, bytes]] = {}
-    newest = known.newest.wordings if known.newest else {}
-    waiting = dict(known.wordings)
-    for wording in wordings:
-        name = f"{wording.table}/{wording.id}"
-        sealed = waiting.pop(name, None)
-        if sealed is None and wording.id <= newest.get(wording.table, 0):
-            findings.add(Fault(FaultKind.WORDING_SLIPPED_IN, wording=name))
-        elif wording.found != wording.sha256 or sealed not in (None, wording.sha256.hex()):
-            findings.add(Fault(FaultKind.WORDING_CHANGED, wording=name))
-        # What was published decides about the events: one changed text is one fault, not one for each who agreed.
-        shas.setdefault(wording.table, {})[wording.id] = bytes.fromhex(sealed) if sealed else wording.sha256
-    for name, sealed in waiting.items():
-        table, _, number = name.partition("/")
-        shas.setdefault(table, {})[int(number)] = bytes.fromhex(sealed)
-        findings.add(Fault(FaultKind.WORDING_MISSING, wording=name))
-    return shas
 
 
 _R = TypeVar("_R", bound=tuple[Any, ...])

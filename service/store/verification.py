@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from service.domain.beside_checks import Followed, KeptMail
-from service.domain.chain_checks import Wording
 from service.domain.seal_checks import Sealed, StoredCheckpoint
+from service.domain.wording_checks import Wording, shown_by
 from service.store.event_rows import spell_time_column, stream, stream_event_rows
 from service.store.seals import WORDING_TABLES
 from service.store.transaction import Transaction
@@ -91,9 +91,16 @@ def stream_wordings(tx: Transaction) -> Iterator[Wording]:
     """With the hash of what each says now, made as `store/wordings.py` and `store/contexts.py` make it."""
     for table in WORDING_TABLES:
         said = "list_id, coalesce(definition::text, 'null')" if table == "forms" else "coalesce(body, '')"
-        for row in stream(tx, f"SELECT id, coalesce(sha256, ''), {said} FROM {table} ORDER BY id"):  # noqa: S608 - our own names
-            whole = json.dumps([row[2], json.loads(row[3])], sort_keys=True) if table == "forms" else row[2]
-            yield Wording(table, row[0], row[1], sha256(whole.encode()).digest())
+        filed = {"notices": "language", "statements": "concat_ws(' ', language, purpose)"}.get(table, "NULL")
+        columns = f"id, coalesce(sha256, ''), {filed}, {said}"
+        for row in stream(tx, f"SELECT {columns} FROM {table} ORDER BY id"):  # noqa: S608 - our own names
+            if table == "forms":
+                definition = json.loads(row[4])
+                whole = json.dumps([row[3], definition], sort_keys=True)
+                shows = tuple(shown_by(definition))
+            else:
+                whole, shows = row[3], ()
+            yield Wording(table, row[0], row[1], sha256(whole.encode()).digest(), row[2], shows)
 
 
 class Unsealed(NamedTuple):

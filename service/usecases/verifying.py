@@ -7,7 +7,7 @@ but the secret key, the checkpoint file and the erasure log.
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.domain.chain_checks import ChainCheck, Progress, Streams, check_wordings
+from service.domain.chain_checks import ChainCheck, Progress, Streams
 from service.domain.checkpoint_lines import Known, effective_lines, read_lines
 from service.domain.checkpoints import Checkpoint
 from service.domain.erasure_checks import check_erasures
@@ -15,6 +15,7 @@ from service.domain.event_records import hashing_with
 from service.domain.faults import Fault, FaultKind, Findings
 from service.domain.ledger import LedgerKeys
 from service.domain.seal_checks import SealCheck, Sequences
+from service.domain.wording_checks import check_wordings
 from service.store import verification
 from service.store.append_only import AppendOnlyFile
 from service.store.transaction import Transaction, TransactionFactory

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from service.demo.servers import Postgres
 from service.domain.confirming import Confirmation, Copy, describe_press
 from service.domain.faults import Fault, FaultKind
-from service.domain.words import Channel, ConsentState, MailKind, Purpose
+from service.domain.words import Channel, ConsentState, Language, MailKind, Purpose
 from service.store import consent, contexts, proofs, seals, wordings
 from service.store.consent import NewEvent
 from service.usecases import sealing
@@ -323,3 +323,24 @@ def test_a_template_waits_for_whoever_else_publishes(ledger: Ledger) -> None:
         with pytest.raises(OperationalError, match="lock timeout"):
             contexts.add_mail_template(sending, MailKind.CONFIRMATION, "new sources")
         sending.session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        ("statements", "purpose = 'offers'", "filed under en offers"),
+        ("statements", "language = 'de'", "filed under de digest"),
+        ("notices", "language = 'fr'", "filed under fr"),
+    ],
+)
+def test_a_text_is_filed_under_another_purpose_or_language(ledger: Ledger, table: str, change: str, said: str) -> None:
+    """The form that shows it is hashed with what it shows it as."""
+    with ledger.transaction() as tx:
+        notice = wordings.add_notice(tx, Language.EN, "We never share.")
+        shows = {"statements": {"en": {"digest": ledger.statement_id}}, "notices": {"en": notice}}
+        wordings.add_form(tx, "hub", ledger.list_id, {"purposes": ["digest"], **shows})
+    assert ledger.verify().intact
+    ledger.tamper(f"UPDATE {table} SET {change}")
+    (fault,) = named(ledger)
+    assert (fault.kind, (fault.wording or "").partition("/")[0]) == (FaultKind.WORDING_CHANGED, table)
+    assert said in (fault.detail or "")
