@@ -26,11 +26,11 @@ __all__ = ["seal"]
 pytestmark = pytest.mark.requirement("D-02")
 Proof = dict[str, Any]
 ELSEWHERE = "https://pixel.example.org/seen.png"
-NOTICE = f"""# Notice
+NOTICE = """# Notice
 
-![a flag]({ELSEWHERE}) ![]({ELSEWHERE} 'and') ![ref][r] <img src={ELSEWHERE}>
+![a flag](URL) ![](URL 'and') ![ref][r] <img src=URL>
 
-[r]: {ELSEWHERE}
+[r]: URL
 """
 
 
@@ -41,14 +41,14 @@ def proof(transaction: TransactionFactory, clock: FrozenClock, seal: Callable[[]
     return proof_of(transaction)
 
 
-def with_images(proof: Proof) -> Proof:
+def with_images(proof: Proof, url: str = ELSEWHERE) -> Proof:
     """As of a publisher who put images into notice and form."""
     for notice in proof["exhibits"]["notices"].values():
-        notice["body"] = NOTICE
+        notice["body"] = NOTICE.replace("URL", url)
     for form in proof["exhibits"]["forms"].values():
         for language, look in form["snapshots"].items():
             looks = json.loads(look)
-            image = f'<img src="{ELSEWHERE}"><link rel="stylesheet" href="{ELSEWHERE}">'
+            image = f'<img src="{url}"><link rel="stylesheet" href="{url}">'
             more = {name: each.replace("<form", image + "<form") for name, each in looks.items() if name != "format"}
             form["snapshots"][language] = json.dumps(looks | more)
     return proof
