@@ -183,11 +183,20 @@ class _Subject:
             _hold(_sha(mail["message"]) == mail["sha256"], f"{name} is not the one that was sent.")
             _hold((delivery, mail["sha256"]) in named, f"{name} is not the one that the events name.")
             _hold(mail["template"] in self.proof["exhibits"]["mail_templates"], f"{name} names a template not there.")
+            _hold(
+                self._template_of(delivery) in (None, mail["template"]),
+                f"The template of the confirmation mail of delivery {delivery} is not the one that the events name.",
+            )
         for delivery, sha in sorted(named):
             _hold(
                 (delivery in kept and kept[delivery]["sha256"] == sha) or (delivery, sha) in missing,
                 f"The confirmation mail of delivery {delivery}, which the events name, is missing.",
             )
+
+    def _template_of(self, delivery: int) -> str | None:
+        """By its hash; None where no event says it."""
+        said = ((event["personal"] or {}).get("confirmation_mail") or {} for event in self.events)
+        return next((mail.get("template_sha256") for mail in said if mail.get("delivery") == delivery), None)
 
     def _check_inclusion(self, number: int, event: Mapping[str, Any]) -> None:
         name, place = self._name(number), event["inclusion"]

@@ -205,10 +205,6 @@ _EMPTY_MAILS = (
     WHERE d.id = m.delivery_id AND d.id = ANY(:mails) AND d.created_at <= :before
     """,
     """
-    DELETE FROM confirmation_mails m USING deliveries d
-    WHERE d.id = m.delivery_id AND d.id = ANY(:mails) AND d.address_change_id IS NOT NULL AND d.created_at <= :before
-    """,
-    """
     UPDATE attempts a SET text = '' FROM deliveries d
     WHERE d.id = a.delivery_id AND a.text <> '' AND d.id = ANY(:mails) AND d.created_at <= :before
     """,

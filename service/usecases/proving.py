@@ -6,25 +6,23 @@ asked for: a mailbox may have been somebody else's before.
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from service.domain.addresses import Address, parse_address
-from service.domain.erasures import BrokenLogError, read_log
-from service.domain.histories import find_first_untrue
-from service.domain.ledger import canonical, decrypt, place_key, spell_time
+from service.domain.addresses import parse_address
+from service.domain.ledger import canonical, place_key, spell_time
 from service.domain.proof_checks import DoesNotHoldError, check_exhibits, list_named_mails
 from service.domain.proofs import FORMAT, describe_subject
 from service.domain.tokens import Keys
 from service.errors import Kind, ServiceError
-from service.store import audit, consent, proofs, subscribers
+from service.store import audit, proofs
 from service.store.append_only import AppendOnlyFile
-from service.store.proofs import Evidence
-from service.store.schema import ConfirmationMail, ConsentEvent, Subscriber
+from service.store.schema import ConfirmationMail, ConsentEvent
 from service.store.seals import Inclusion, find_inclusion
 from service.store.transaction import Transaction
+from service.usecases.steps.belongings import Asked, Subject, read_subject, refusal
 
 ACT = "consent_proof"
 WHAT_WAS_SHREDDED = (
@@ -44,32 +42,6 @@ class Made:
     proof: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The address that was asked for, and its fingerprints under every version of their key."""
-
-    address: Address
-    fingerprints: frozenset[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """One person who had the address, with what belongs to it."""
-
-    id: int
-    evidence: Evidence
-    """Up to the end of this person's time at the address."""
-    key: bytes | None
-    """None: erased."""
-    address: str
-    left: str | None
-    """When this person went on to another address; None while this is theirs."""
-    personal: Mapping[int, Mapping[str, Any]]
-    """Event id → what it says about the person; without those that name another address."""
-    messages: Mapping[int, str]
-    """Delivery id → a confirmation mail that the events vouch for."""
-
-
 def prove(
     tx: Transaction, keys: Keys, erasure_log: AppendOnlyFile, address_text: str, *, actor: str, reason: str
 ) -> Made:
@@ -81,7 +53,7 @@ def prove(
     """
     address = parse_address(address_text, reserved=True)
     versions = range(1, keys.address_version + 1)
-    asked = _Asked(address, frozenset(keys.address_hmac(address.dedupe_key, version) for version in versions))
+    asked = Asked(address, frozenset(keys.address_hmac(address.dedupe_key, version) for version in versions))
     subject_ids = proofs.find_subjects(tx, address.dedupe_key, sorted(asked.fingerprints))
     if not subject_ids:
         raise ServiceError(
@@ -91,13 +63,13 @@ def prove(
             "spelling. A sign-up that was never confirmed leaves no fingerprint.",
             field="address",
         )
-    subjects = [_read(tx, keys, erasure_log, subject_id, asked) for subject_id in subject_ids]
+    subjects = [read_subject(tx, keys, erasure_log, subject_id, asked) for subject_id in subject_ids]
     inclusions = find_inclusion(tx, [event.id for one in subjects for event in one.evidence.events])
     exhibits = proofs.read_exhibits(tx, [one.evidence for one in subjects])
     try:
         check_exhibits(exhibits)
     except DoesNotHoldError as error:
-        raise _refusal("exhibit_changed", f"What readers were shown was changed. {error}") from error
+        raise refusal("exhibit_changed", f"What readers were shown was changed. {error}") from error
     number = audit.note(tx, actor=actor, act=ACT, reason=reason, subjects=subject_ids)
     proof = {
         "format": FORMAT,
@@ -113,114 +85,8 @@ def prove(
     return Made(number, proof | {"signature": keys.ledger.sign(canonical(proof)).hex()})
 
 
-def _refusal(code: str, what: str) -> ServiceError:
-    return ServiceError(
-        Kind.CONFLICT, code, f"{what.rstrip('.')}; nothing was exported; run `milepost consent verify`."
-    )
-
-
-def _read(tx: Transaction, keys: Keys, erasure_log: AppendOnlyFile, subject_id: int, asked: _Asked) -> _Subject:
-    try:
-        evidence = proofs.read_evidence(tx, subject_id)
-        events = [(proofs.spell_event(e, evidence), e.hash, e.mac) for e in evidence.events]
-        changed = find_first_untrue(keys.ledger, events)
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError):  # what no event could ever say
-        changed = 0
-    if changed is not None:
-        raise _refusal("history_changed", "The history of this reader was changed")
-    try:
-        key = consent.find_subject_key(tx, keys.ledger, subject_id)
-    except ValueError as error:
-        raise _refusal("subject_key_spoilt", _SPOILT) from error
-    if key is None:
-        _require_erasure(keys, erasure_log, subject_id)
-    subscriber = subscribers.find_subscriber(tx, subject_id)
-    theirs = subscriber is not None and subscriber.dedupe_key == asked.address.dedupe_key
-    own, left = (evidence.events, None) if theirs else _under(evidence.events, asked, subscriber)
-    personal = _open(own, key, asked, everything=theirs) if key is not None else {}
-    named = set(list_named_mails({"personal": said} for said in personal.values()))
-    messages = _open_mails(evidence.mails, key, named) if key is not None else {}
-    mails = [mail for mail in evidence.mails if mail.delivery_id in messages]
-    shown = "not kept" if key is None else asked.address.address
-    return _Subject(
-        subject_id,
-        replace(evidence, events=own, mails=mails),
-        key,
-        subscriber.address if subscriber is not None and theirs else shown,
-        left,
-        personal,
-        messages,
-    )
-
-
-_SPOILT = (
-    "The key to this reader's personal fields does not open what it should: it was changed, or is another reader's. "
-    "Put it back from a backup"
-)
-
-
-def _require_erasure(keys: Keys, erasure_log: AppendOnlyFile, subject_id: int) -> None:
-    """Without a key somebody was erased, or somebody else destroyed it; only the log outside the database tells."""
-    try:
-        erased = any(line.erased.subscriber_id == subject_id for line in read_log(keys.ledger, erasure_log.lines()))
-    except BrokenLogError as error:
-        raise _refusal(
-            "erasure_log_broken", f"The erasure log was not written by us from line {error.number}"
-        ) from error
-    if not erased:
-        raise _refusal(
-            "subject_key_lost",
-            "The key to this reader's personal fields is gone, and the erasure log knows of no erasure. A rule of "
-            "retention ended the profile years after the consent, or somebody destroyed the key: a backup tells",
-        )
-
-
-def _under(
-    events: Sequence[ConsentEvent], asked: _Asked, subscriber: Subscriber | None
-) -> tuple[Sequence[ConsentEvent], str | None]:
-    """The events until a reader left the address, and when that was. `subscriber` has another by now, or is erased."""
-    last = max(place for place, event in enumerate(events) if event.address_hmac in asked.fingerprints)
-    later = next((event for event in events[last + 1 :] if event.address_hmac is not None), None)
-    if later is not None:
-        return events[: last + 1], spell_time(later.recorded_at)
-    if subscriber is not None:
-        return events[: last + 1], spell_time(subscriber.address_changed_at or events[last].recorded_at)
-    return events, None
-
-
-def _open(events: Sequence[ConsentEvent], key: bytes, asked: _Asked, *, everything: bool) -> dict[int, dict[str, Any]]:
-    """What the events say about the person; for an address that was left, only those that name no other."""
-    try:
-        said = {event.id: json.loads(decrypt(key, event.personal, event.record_id.bytes)) for event in events}
-    except ValueError as error:
-        raise _refusal("subject_key_spoilt", _SPOILT) from error
-    return {number: each for number, each in said.items() if everything or _names_only(each, asked.address)}
-
-
-def _names_only(personal: Mapping[str, Any], address: Address) -> bool:
-    if "address_before" in personal:
-        return False
-    try:
-        return parse_address(str(personal["address"]), reserved=True).dedupe_key == address.dedupe_key
-    except (KeyError, ServiceError):
-        return False
-
-
-def _open_mails(mails: Sequence[ConfirmationMail], key: bytes, named: set[tuple[int, str]]) -> dict[int, str]:
-    """Those that are what the events say. Whatever else stands in their place is nobody's evidence."""
-    messages = {}
-    for mail in mails:
-        try:
-            message = decrypt(key, mail.sealed, proofs.place_of(mail.delivery_id))
-        except ValueError:
-            continue
-        if (mail.delivery_id, sha256(message).hexdigest()) in named:
-            messages[mail.delivery_id] = message.decode("ascii")
-    return messages
-
-
 def _spell(
-    tx: Transaction, subject: _Subject, exhibits: Mapping[str, Any], inclusions: Mapping[int, Inclusion]
+    tx: Transaction, subject: Subject, exhibits: Mapping[str, Any], inclusions: Mapping[int, Inclusion]
 ) -> dict[str, Any]:
     events = [_event(event, subject, inclusions.get(event.id)) for event in subject.evidence.events]
     templates = proofs.find_template_shas(tx, subject.evidence.mails)
@@ -241,7 +107,7 @@ def _spell(
     return spelt | {"consents": describe_subject(spelt, exhibits)}
 
 
-def _mail(mail: ConfirmationMail, subject: _Subject, templates: Mapping[int, str]) -> dict[str, Any]:
+def _mail(mail: ConfirmationMail, subject: Subject, templates: Mapping[int, str]) -> dict[str, Any]:
     message = subject.messages[mail.delivery_id]
     return {
         "delivery": mail.delivery_id,
@@ -252,7 +118,7 @@ def _mail(mail: ConfirmationMail, subject: _Subject, templates: Mapping[int, str
     }
 
 
-def _event(event: ConsentEvent, subject: _Subject, inclusion: Inclusion | None) -> dict[str, Any]:
+def _event(event: ConsentEvent, subject: Subject, inclusion: Inclusion | None) -> dict[str, Any]:
     """The event as it was hashed, and, unless shredded or withheld, what opens its personal part and nothing else."""
     place = event.record_id.bytes
     personal = subject.personal.get(event.id)

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -39,8 +40,6 @@ def first(named: dict[str, Any]) -> Any:
 
 def rename(named: dict[str, Any]) -> None:
     """The text is changed and listed under its new hash: it is then no longer what the events name."""
-    from hashlib import sha256
-
     sha = next(iter(named))
     exhibit = named.pop(sha)
     exhibit["body"] += " And more."
@@ -57,6 +56,12 @@ def rechain(proof: Proof) -> None:
         before = event["hash"] = event_hash(event["record"]).hex()
     for subject in proof["subjects"]:
         subject["consents"] = describe_subject(subject, proof["exhibits"])
+
+
+def another_template(proof: Proof) -> None:
+    sha = sha256(b"{}").hexdigest()
+    proof["exhibits"]["mail_templates"][sha] = "{}"
+    proof["subjects"][0]["confirmation_mails"][0]["template"] = sha
 
 
 def put(target: Any, key: Any, value: Any) -> None:
@@ -120,6 +125,18 @@ CHANGES: dict[str, tuple[Callable[[Proof], Any], str]] = {
             p["subjects"][0]["confirmation_mails"][0]["message"].replace("Fjellsko", "Fjelltop"),
         ),
         "The confirmation mail of delivery .* is not the one that was sent",
+    ),
+    "which template the mail was made from": (
+        another_template,
+        "The template of the confirmation mail of delivery .* is not the one",
+    ),
+    "the confirmation mail left out": (
+        lambda p: p["subjects"][0]["confirmation_mails"].clear(),
+        "The confirmation mail of delivery .*, which the events name, is missing",
+    ),
+    "when the reader left the address": (
+        lambda p: put(p["subjects"][0], "left", "2026-03-04T09:07:40.000000Z"),
+        "does not follow from its events",
     ),
     "the place in the tree": (
         lambda p: spoil(events(p)[2]["inclusion"], "position"),
