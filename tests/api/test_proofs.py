@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sqlalchemy import text
 
 from service.bootstrap import Container
 from service.domain.proof_checks import check_proof
@@ -83,6 +84,15 @@ def test_refusals(
     answer = exporter.post("/consent/proof", json=asked)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert ADDRESS.lower() not in json.dumps(answer.json()).lower()
+    assert proofs_noted(transaction) == []
+
+
+def test_where_a_key_is_gone_that_nobody_erased_nothing_is_exported(
+    exporter: Client, subscriber_id: int, transaction: TransactionFactory, refusal: Refusal
+) -> None:
+    with transaction() as tx:
+        tx.session.execute(text("DELETE FROM subject_keys WHERE subscriber_id = :id"), {"id": subscriber_id})
+    refusal(exporter.post("/consent/proof", json=ASKED), 409, "subject_key_lost")
     assert proofs_noted(transaction) == []
 
 

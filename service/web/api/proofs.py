@@ -16,6 +16,7 @@ router = APIRouter(route_class=ExportRoute)
 _AS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {}, "text/html": {}}},
     403: {"description": "Forbidden"},
+    409: {"description": "Conflict: the history of this person was changed, or a key is gone that nobody erased"},
 }
 
 
