@@ -5,7 +5,6 @@ None of it is in the chain itself. What the events say of it, in the clear or un
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -31,8 +30,7 @@ class Followed(NamedTuple):
     """None also for what is no time in Python."""
 
 
-@dataclass(frozen=True, slots=True)
-class Follows:
+class Follows(NamedTuple):
     """A subscription as the events make it."""
 
     state: SubscriptionState

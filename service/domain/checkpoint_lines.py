@@ -50,7 +50,7 @@ def read_lines(ledger: LedgerKeys, lines: Iterable[str], findings: Findings) -> 
     before: Line | None = None
     for number, text in enumerate(lines, start=1):
         known.lines = number
-        line = _read(number, text)
+        line = _read(number, text, with_members=False)
         if line is None:
             findings.add(Fault(FaultKind.LINE_CHANGED, line=number, detail="it cannot be read"))
             continue
@@ -75,11 +75,14 @@ def effective_lines(lines: Iterable[str], known: Known) -> Iterator[Line]:
             yield line
 
 
-def _read(number: int, text: str) -> Line | None:
+def _read(number: int, text: str, *, with_members: bool = True) -> Line | None:
+    """`with_members`: False leaves the list empty, if it is the one that was signed."""
     try:
         signed, events = checkpoints.read_line(text)
         checkpoint = checkpoints.read_checkpoint(signed)
-        members = checkpoints.read_members(events) if checkpoints.digest(events) == checkpoint.members else None
+        members: list[Member] | None = None
+        if checkpoints.digest(events) == checkpoint.members:
+            members = checkpoints.read_members(events) if with_members else []
     except ValueError:
         return None
     return Line(number, checkpoint, members)
