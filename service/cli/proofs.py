@@ -28,6 +28,10 @@ def prove(
         Path | None,
         typer.Option(help="Write this file only, .html or .json. Default: both, in this directory."),
     ] = None,
+    subject: Annotated[
+        int | None,
+        typer.Option(help="This subject only, where several had the mailbox. Default: all.", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --out if it is there.")] = False,
     json: Json = False,
 ) -> None:
@@ -42,13 +46,13 @@ def prove(
             Kind.INVALID, "suffix_unknown", f"{out} ends in neither .html nor .json; no proof was made.", field="out"
         )
     if json:
-        made = _make(address, reason)
+        made = _make(address, reason, subject)
         show_json(made.proof)
     else:
         if out is not None:
             require_free(out, replace=force)
         with reserved(out.parent if out else Path(), 1 if out else len(SUFFIXES)) as rooms:
-            made = _make(address, reason)
+            made = _make(address, reason, subject)
             paths = [out] if out else [Path(f"consent-proof-{made.number}{suffix}") for suffix in SUFFIXES]
             for room, path in zip(rooms, paths, strict=True):
                 _write(room, path, made, replace=force)
@@ -113,11 +117,13 @@ def key(json: Json = False) -> None:
         say(public_key)
 
 
-def _make(address: str, reason: str) -> "Made":
+def _make(address: str, reason: str, subject: int | None) -> "Made":
     from service.usecases.proving import prove as make
 
     with opened_to_act() as container, container.transaction() as tx:
-        return make(tx, container.keys, container.erasure_log, address, actor=operator_name(), reason=reason)
+        return make(
+            tx, container.keys, container.erasure_log, address, actor=operator_name(), reason=reason, only=subject
+        )
 
 
 def _write(room: "Reserved", path: Path, made: "Made", *, replace: bool) -> None:

@@ -43,18 +43,28 @@ class Made:
 
 
 def prove(
-    tx: Transaction, keys: Keys, erasure_log: AppendOnlyFile, address_text: str, *, actor: str, reason: str
+    tx: Transaction,
+    keys: Keys,
+    erasure_log: AppendOnlyFile,
+    address_text: str,
+    *,
+    actor: str,
+    reason: str,
+    only: int | None = None,
 ) -> Made:
     """The proof for one address, signed. Leaves an audit entry.
 
-    Also for an erased person who names the address. Raises ServiceError: NOT_FOUND when nothing was ever agreed to or
-    asked under this address, INVALID for what is no address or no reason, and CONFLICT where the history was changed,
-    or a key is gone or spoilt that nobody erased; then nothing was written.
+    Also for an erased person who names the address. `only`: this subject, where several persons had the mailbox.
+    Raises ServiceError: NOT_FOUND when nothing was ever agreed to or asked under this address, INVALID for what is no
+    address or no reason, and CONFLICT where the history was changed, or a key is gone or spoilt that nobody erased;
+    then nothing was written.
     """
     address = parse_address(address_text, reserved=True)
     versions = range(1, keys.address_version + 1)
     asked = Asked(address, frozenset(keys.address_hmac(address.dedupe_key, version) for version in versions))
     subject_ids = proofs.find_subjects(tx, address.dedupe_key, sorted(asked.fingerprints))
+    if only is not None:
+        subject_ids = [subject_id for subject_id in subject_ids if subject_id == only]
     if not subject_ids:
         raise ServiceError(
             Kind.NOT_FOUND,

@@ -12,6 +12,7 @@ from service.domain.proof_checks import DoesNotHoldError, check_proof
 from service.domain.proofs import WITHHELD
 from service.domain.tokens import Token, TokenKind
 from service.domain.words import Channel, Lane, MailKind
+from service.errors import ServiceError
 from service.mail.writer import Writer
 from service.store import subscribers
 from service.store.append_only import AppendOnlyFile
@@ -19,10 +20,11 @@ from service.store.schema import AddressChange
 from service.store.transaction import TransactionFactory
 from service.usecases import changing_address, unsubscribing
 from service.usecases.dispatching import send_due
+from service.usecases.proving import prove
 from tests.conftest import FrozenClock
-from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, PUBLISHER, unsubscribe_token
+from tests.usecases.builders import BUTTON_EVIDENCE, KEYS, NOBODY_ERASED, PUBLISHER, unsubscribe_token
 from tests.usecases.sending import a_sender
-from tests.usecases.test_proving import ADDRESS, forget, log, nothing_empty, proof_of, reader, seal
+from tests.usecases.test_proving import ADDRESS, REASON, forget, log, nothing_empty, proof_of, reader, seal
 
 __all__ = ["forget", "log", "seal"]
 pytestmark = pytest.mark.requirement("D-02", "D-14")
@@ -70,6 +72,12 @@ def test_a_mailbox_that_was_given_out_again(
     assert fields_of(now)["13"]["in_force"] is True
     assert nothing_empty(said)
     assert check_proof(proof).events == 8
+    with transaction() as tx:
+        alone = prove(tx, KEYS, NOBODY_ERASED, ADDRESS, actor="ada", reason=REASON, only=second).proof
+    assert [subject["subject"] for subject in alone["subjects"]] == [second], "what can be handed to who has it today"
+    assert check_proof(alone).events == 4
+    with pytest.raises(ServiceError, match="no proof was made"), transaction() as tx:
+        prove(tx, KEYS, NOBODY_ERASED, ADDRESS, actor="ada", reason=REASON, only=second + 1)
 
 
 def test_the_address_that_a_reader_has_now(
