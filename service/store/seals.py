@@ -55,6 +55,13 @@ def list_shas(tx: Transaction) -> dict[str, dict[int, bytes]]:
     }
 
 
+def find_placed_beyond(tx: Transaction, size: int) -> int | None:
+    """An event that has a place which no checkpoint gave it."""
+    query = text("SELECT event_id FROM event_seals WHERE position >= :size OR position < 0 ORDER BY position LIMIT 1")
+    found: int | None = tx.session.scalar(query, {"size": size})
+    return found
+
+
 def place(tx: Transaction, event_ids: Sequence[int], size: int) -> None:
     """Give these events the positions from `size` on.
 

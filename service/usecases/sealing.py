@@ -55,6 +55,13 @@ def seal(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> int | Non
         publish(tx, ledger, file)
     newest = seals.find_newest(tx)
     before = newest.tree if newest else Frontier()
+    if (event_id := seals.find_placed_beyond(tx, before.size)) is not None:
+        raise ServiceError(
+            Kind.CONFLICT,
+            "place_taken",
+            f"Event {event_id} has a place in the sequence that no checkpoint gave it: somebody wrote to event_seals. "
+            "Nothing is sealed until this is cleared up; `milepost consent verify` says more.",
+        )
     placed, stranger = _take_ours(tx, ledger)
     if not placed:
         if stranger is not None:

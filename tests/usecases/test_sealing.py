@@ -372,3 +372,16 @@ def test_every_event_names_its_wordings_when_it_is_sealed(ledger: Ledger) -> Non
     ledger.seal()
     assert [c.size for c in in_file(ledger)] == [1]
     assert ledger.verify().intact
+
+
+@pytest.mark.parametrize("position", [3, 4, -1])
+def test_a_place_that_no_checkpoint_gave_is_named(ledger: Ledger, position: int) -> None:
+    """Without that the next one to get it would fail in the database's words."""
+    reader = ledger.reader()
+    ledger.seal()
+    number = ledger.append(reader, ConsentState.REAFFIRMED)
+    ledger.append(reader, ConsentState.REAFFIRMED)
+    ledger.tamper("UPDATE event_seals SET position = :at WHERE event_id = :id", at=position, id=number)
+    with pytest.raises(ServiceError, match=f"Event {number} has a place"):
+        ledger.seal()
+    assert (FaultKind.EVENT_UNCOVERED, (reader, 4)) in [(fault.kind, fault.event) for fault in ledger.verify().kept]
