@@ -344,3 +344,30 @@ def test_a_text_is_filed_under_another_purpose_or_language(ledger: Ledger, table
     (fault,) = named(ledger)
     assert (fault.kind, (fault.wording or "").partition("/")[0]) == (FaultKind.WORDING_CHANGED, table)
     assert said in (fault.detail or "")
+
+
+def test_the_newest_part_is_cut_off_database_and_file(ledger: Ledger) -> None:
+    """What docs/consent.md says of it: only a copy of the file shows it, whose beginning the file is no longer."""
+    reader, before = ledger.readers[2], ledger.verify()
+    ledger.append(reader, ConsentState.WITHDRAWN)
+    event = ledger.event(reader, 3)
+    ledger.seal()
+    copy = ledger.file.path.read_text()
+    ledger.tamper(
+        "DELETE FROM event_seals WHERE event_id >= :id",
+        "DELETE FROM consent_events WHERE id >= :id",
+        "DELETE FROM checkpoints WHERE number > :number",
+        "UPDATE subscriptions s SET event_id = e.id, given_at = e.occurred_at, state = 'active' "
+        "FROM consent_events e WHERE e.subscriber_id = :reader AND e.seq = 2 AND s.subscriber_id = :reader",
+        id=event.id,
+        number=before.checkpoints,
+        reader=reader,
+    )
+    assert FaultKind.CHECKPOINT_MISSING in found(ledger), "with the file as it was"
+    lines = list(ledger.file.lines())[: before.checkpoints]
+    ledger.file.path.write_text("".join(f"{line}\n" for line in lines))
+    assert ledger.verify().intact, "a true earlier state"
+    ledger.append(reader, ConsentState.REAFFIRMED)
+    ledger.seal()
+    assert ledger.verify().intact
+    assert not ledger.file.path.read_text().startswith(copy)
