@@ -1,6 +1,5 @@
 """`milepost privacy export`: everything held about one person, for them."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +26,7 @@ def export(
 
     Leaves an entry in the audit log. With --json the document is printed and no file is written.
     """
+    from service.cli.private_files import require_free, reserved
     from service.usecases.answering import answer_access
     from service.usecases.holding import get_held, render_csv, render_json
 
@@ -39,15 +39,12 @@ def export(
             sys.stdout.write(document.decode())
             return
         sheets = render_csv(held, container.processors)
-        for name, content in ((f"held-{answer.number}.json", document), (f"held-{answer.number}.zip", sheets)):
-            path = out / name
-            _write(path, content)
-            say(str(path))
+        out.mkdir(parents=True, exist_ok=True)
+        # Before the commit: what cannot be written leaves no entry in the audit log.
+        with reserved(out, 2) as rooms:
+            for room, suffix, content in zip(rooms, (".json", ".zip"), (document, sheets), strict=True):
+                path = out / f"held-{answer.number}{suffix}"
+                require_free(path, replace=False)
+                room.write(path, content, replace=False)
+                say(str(path))
     note("Give both to the person and to nobody else, then delete them: they are full of personal data.")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Readable by this user only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)

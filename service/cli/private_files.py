@@ -20,9 +20,9 @@ class Reserved:
         os.close(file)
         self.part = Path(name)
 
-    def write(self, path: Path, whole: str, *, replace: bool) -> None:
+    def write(self, path: Path, whole: bytes, *, replace: bool) -> None:
         """Raises OSError. Without `replace` a file or link of this name stays, and FileExistsError says so."""
-        with self.part.open("w", encoding="utf-8") as file:
+        with self.part.open("wb") as file:
             file.write(whole)
             file.flush()
             os.fsync(file.fileno())

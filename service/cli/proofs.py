@@ -132,7 +132,7 @@ def _write(room: "Reserved", path: Path, made: "Made", *, replace: bool) -> None
     as_page = path.suffix == ".html"
     whole = render_proof(made.proof) if as_page else json_text.dumps(made.proof, ensure_ascii=False, indent=2)
     try:
-        room.write(path, whole if whole.endswith("\n") else whole + "\n", replace=replace)
+        room.write(path, f"{whole.rstrip()}\n".encode(), replace=replace)
     except OSError as error:
         raise ServiceError(
             Kind.CONFLICT,

@@ -17,6 +17,7 @@ from service.domain.beside_checks import (
 from service.domain.event_records import HashOf, Row
 from service.domain.faults import Fault, FaultKind, Findings
 from service.domain.ledger import BEGINNING, LedgerKeys
+from service.domain.retention import PROFILE_ENDED
 from service.domain.subscriptions import state_after
 from service.domain.words import ConsentState, SubscriptionState
 
@@ -163,11 +164,13 @@ class ChainCheck:
     def _check_key(self, subject: int) -> tuple[bool, bytes | None]:
         """Whether there is a key, and the key if it opens.
 
-        Who never agreed may be forgotten without a trace (D-18); who did is in the log of erasures.
+        Who never agreed may be forgotten without a trace (D-18); who did is in the log of erasures, or a rule of
+        retention said in the chain that it ended the profile.
         """
         keys = self._keys.of(subject)
         if not keys:
-            if self._ever_gave and subject not in self._erased:
+            ended = self._newest is not None and self._newest["actor"] == PROFILE_ENDED
+            if self._ever_gave and subject not in self._erased and not ended:
                 self._findings.add(Fault(FaultKind.KEY_LOST, subject=subject))
             return False, None
         try:

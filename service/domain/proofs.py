@@ -16,7 +16,7 @@ from service.domain.words import Channel, ConsentState, Purpose, SubscriptionSta
 
 FORMAT = "milepost-consent-proof/2"
 NOT_APPLICABLE = "not applicable: "
-SHREDDED = "shredded: the person had their data erased, and with them the key to this"
+SHREDDED = "shredded: the profile was erased, or its time was over, and with it went the key to this"
 WITHHELD = "withheld: this event belongs to another address than the one that was asked for"
 NOT_RECORDED = "not recorded"
 UNCONFIRMED = "not recorded: what a form sent is kept with the press of the button that confirms it"

@@ -5,6 +5,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
+PROFILE_ENDED = "retention, profile ended"
+"""Who says so in the last event of a reader whose profile and key a rule ended: the chain knows why the key is gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

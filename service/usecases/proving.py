@@ -32,6 +32,11 @@ WHAT_WAS_SHREDDED = (
     "notice and the form, and a fingerprint of the address, by which they were found."
 )
 
+WHAT_TIME_ENDED = WHAT_WAS_SHREDDED.replace(
+    "This person had their data erased.",
+    "The time for which the proof of this consent is kept was over, and a rule of retention ended this profile.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -103,7 +108,7 @@ def _spell(
     spelt = {
         "subject": subject.id,
         "erased": subject.key is None,
-        "shredded": WHAT_WAS_SHREDDED if subject.key is None else "nothing",
+        "shredded": _what_was_shredded(subject),
         "address": subject.address,
         "left": subject.left,
         "events": events,
@@ -115,6 +120,12 @@ def _spell(
         ],
     }
     return spelt | {"consents": describe_subject(spelt, exhibits)}
+
+
+def _what_was_shredded(subject: Subject) -> str:
+    if subject.key is not None:
+        return "nothing"
+    return WHAT_TIME_ENDED if subject.ended_by_rule else WHAT_WAS_SHREDDED
 
 
 def _mail(mail: ConfirmationMail, subject: Subject, templates: Mapping[int, str]) -> dict[str, Any]:

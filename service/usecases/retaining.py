@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import structlog
 
 from service.domain.ledger import LedgerKeys
-from service.domain.retention import Rule
-from service.domain.words import Channel, ConsentState, SubscriptionState, SuppressionReason
+from service.domain.retention import PROFILE_ENDED, Rule
+from service.domain.words import Channel, ConsentState, SuppressionReason
 from service.store import consent, erasures, retention, subscribers
 from service.store.consent import NewEvent
 from service.store.schema import Subscription
@@ -98,8 +98,7 @@ def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: 
     if erasures.cancel_mail(tx, person):
         return False
     for subscription in subscribers.list_subscriptions(tx, subscriber_id):
-        if subscription.state is SubscriptionState.PENDING:
-            _expire(tx, ledger, subscription)
+        _expire(tx, ledger, subscription, PROFILE_ENDED)
     if rule.id in retention.ENDS_OBJECTORS:
         for fingerprint in person.fingerprints:
             suppress(tx, fingerprint, SuppressionReason.UNSUBSCRIBE_ALL, LAST_WORD)
@@ -107,7 +106,7 @@ def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: 
     return True
 
 
-def _expire(tx: Transaction, ledger: LedgerKeys, subscription: Subscription) -> None:
+def _expire(tx: Transaction, ledger: LedgerKeys, subscription: Subscription, actor: str = ACTOR) -> None:
     consent.append(
         tx,
         ledger,
@@ -117,6 +116,6 @@ def _expire(tx: Transaction, ledger: LedgerKeys, subscription: Subscription) -> 
             purpose=subscription.purpose,
             state=ConsentState.EXPIRED,
             channel=Channel.SWEEP,
-            actor=ACTOR,
+            actor=actor,
         ),
     )

@@ -2,12 +2,13 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
 
 from service.domain.evidence import Evidence
-from service.domain.retention import parse_retention
+from service.domain.retention import PROFILE_ENDED, parse_retention
 from service.domain.words import (
     CampaignStatus,
     Channel,
@@ -24,6 +25,7 @@ from service.domain.words import (
 from service.mail.writer import Writer
 from service.store import consent, privacy_requests, subscribers, suppressions
 from service.store import retention as store_retention
+from service.store.append_only import AppendOnlyFile
 from service.store.consent import NewEvent
 from service.store.reports import get_campaign_report
 from service.store.schema import (
@@ -39,7 +41,7 @@ from service.store.schema import (
     Source,
 )
 from service.texts import templates_dir
-from service.usecases import holding, subscribing, unsubscribing
+from service.usecases import holding, proving, subscribing, unsubscribing
 from service.usecases.dispatching import send_due
 from service.usecases.holding import render_json
 from service.usecases.retaining import retain
@@ -328,9 +330,10 @@ def test_mail_that_has_not_left_is_not_forgotten_however_old(transaction, clock:
 @pytest.mark.requirement("D-19")
 @pytest.mark.requirement("D-20")
 def test_the_proof_goes_three_years_after_the_consent_at_the_end_of_the_year(
-    transaction, connection, clock: FrozenClock
+    transaction, connection, clock: FrozenClock, tmp_path: Path
 ):
     """With it the network address and the browser, which nothing else holds (D-20)."""
+    erasure_log = AppendOnlyFile(tmp_path / "erasures.jsonl")
     with transaction() as tx:
         reader = a_reader(tx, ADDRESS)
         list_id = subscribers.list_subscriptions(tx, reader)[0].list_id
@@ -351,8 +354,14 @@ def test_the_proof_goes_three_years_after_the_consent_at_the_end_of_the_year(
             ConsentState.REQUESTED,
             ConsentState.GIVEN,
             ConsentState.WITHDRAWN,
+            ConsentState.EXPIRED,
         ]
+        assert consent.list_events(tx, reader)[-1].actor == PROFILE_ENDED
         assert consent.find_subject_key(tx, KEYS.ledger, living) is not None, "while the consent lives"
+        made = proving.prove(tx, KEYS, erasure_log, ADDRESS, actor="ada", reason="a letter years later")
+    [subject] = made.proof["subjects"]
+    assert subject["shredded"].startswith("The time for which the proof of this consent is kept was over")
+    assert subject["events"][-1]["record"]["actor"] == PROFILE_ENDED
 
 
 @pytest.mark.requirement("D-20")

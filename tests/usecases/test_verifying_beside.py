@@ -11,12 +11,15 @@ from sqlalchemy.exc import OperationalError
 from service.demo.servers import Postgres
 from service.domain.confirming import Confirmation, Copy, describe_press
 from service.domain.faults import Fault, FaultKind
+from service.domain.retention import PROFILE_ENDED
 from service.domain.words import Channel, ConsentState, Language, MailKind, Purpose
 from service.store import consent, contexts, proofs, seals, wordings
 from service.store.consent import NewEvent
 from service.usecases import sealing
+from service.usecases.retaining import retain
 from tests.builders import a_reader
 from tests.usecases.ledgers import KEYS, Ledger, a_ledger
+from tests.usecases.test_retaining import RULES
 
 pytestmark = pytest.mark.requirement("D-01")
 GIVEN = (ConsentState.REQUESTED, ConsentState.GIVEN)
@@ -181,6 +184,18 @@ def test_an_erasure_that_the_log_does_not_have(ledger: Ledger) -> None:
         (FaultKind.ERASURE_UNLOGGED, reader),
         (FaultKind.KEY_LOST, reader),
     ]
+
+
+@pytest.mark.requirement("D-19")
+def test_a_reader_whose_profile_a_rule_ended_is_no_fault(ledger: Ledger) -> None:
+    """Years after the withdrawal the key is destroyed; the chain itself says why, and nothing else is believed."""
+    reader = ledger.readers[0]
+    ledger.append(reader, ConsentState.WITHDRAWN)
+    ledger.clock.advance(days=5 * 366)
+    assert retain(ledger.transaction, KEYS.ledger, RULES, all_rules=True)["consent_proof"] == 1
+    assert (ledger.event(reader, 4).actor, ledger.verify().intact) == (PROFILE_ENDED, True)
+    ledger.tamper("UPDATE consent_events SET actor = 'retention' WHERE subscriber_id = :r AND seq = 4", r=reader)
+    assert set(found(ledger)) == {FaultKind.EVENT_CHANGED, FaultKind.KEY_LOST}
 
 
 @pytest.mark.requirement("D-15")

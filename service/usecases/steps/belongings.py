@@ -11,6 +11,7 @@ from service.domain.erasures import BrokenLogError, read_log
 from service.domain.histories import find_first_untrue
 from service.domain.ledger import decrypt, spell_time
 from service.domain.proof_checks import list_named_mails
+from service.domain.retention import PROFILE_ENDED
 from service.domain.tokens import Keys
 from service.errors import Kind, ServiceError
 from service.store import consent, proofs, subscribers
@@ -36,7 +37,9 @@ class Subject:
     evidence: Evidence
     """Up to the end of this person's time at the address."""
     key: bytes | None
-    """None: erased."""
+    """None: destroyed, by an erasure or by a rule."""
+    ended_by_rule: bool
+    """A rule of retention ended the profile, and said so in the chain."""
     address: str
     left: str | None
     """When this person went on to another address; None while this is theirs."""
@@ -66,7 +69,8 @@ def read_subject(tx: Transaction, keys: Keys, erasure_log: AppendOnlyFile, subje
         key = consent.find_subject_key(tx, keys.ledger, subject_id)
     except ValueError as error:
         raise refusal("subject_key_spoilt", _SPOILT) from error
-    if key is None:
+    ended_by_rule = evidence.events[-1].actor == PROFILE_ENDED
+    if key is None and not ended_by_rule:
         _require_erasure(keys, erasure_log, subject_id)
     subscriber = subscribers.find_subscriber(tx, subject_id)
     theirs = subscriber is not None and subscriber.dedupe_key == asked.address.dedupe_key
@@ -80,6 +84,7 @@ def read_subject(tx: Transaction, keys: Keys, erasure_log: AppendOnlyFile, subje
         subject_id,
         replace(evidence, events=own, mails=mails),
         key,
+        ended_by_rule,
         subscriber.address if subscriber is not None and theirs else shown,
         left,
         personal,
@@ -104,8 +109,8 @@ def _require_erasure(keys: Keys, erasure_log: AppendOnlyFile, subject_id: int) -
     if not erased:
         raise refusal(
             "subject_key_lost",
-            "The key to this reader's personal fields is gone, and the erasure log knows of no erasure. A rule of "
-            "retention ended the profile years after the consent, or somebody destroyed the key: a backup tells",
+            "The key to this reader's personal fields is gone, and neither the erasure log nor the chain says why: "
+            "somebody destroyed it. A backup holds it",
         )
 
 
