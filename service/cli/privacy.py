@@ -11,6 +11,10 @@ from service.cli.opening import opened, opened_to_act, operator_name
 if TYPE_CHECKING:
     from service.usecases.erasing import Ask, Forgotten, NobodyThere, ToErase, Waiting
 
+LEFT = (
+    "A reader who had this address has {} now and is not touched: somebody else may read this mailbox. If it is the "
+    "same person, erase them by the address that they have now."
+)
 app = typer.Typer(help="What people may ask about their data, how long it is kept, and what has to be shown.")
 app.add_typer(access_export.app)
 app.add_typer(privacy_reports.app)
@@ -57,9 +61,7 @@ def _show_plan(found: "ToErase", *, json: bool) -> None:
         show_json({"erased": False, "subscriber_id": found.subscriber_id, "held": found.held} | moved_to)
         return
     if found.masked_now:
-        note(
-            f"Its reader has {found.masked_now} now; all of that reader is erased. Be sure that it is the same person."
-        )
+        note(LEFT.format(found.masked_now))
     show_table(("what", "rows"), [(what.replace("_", " "), n) for what, n in found.held.items() if n], empty="")
     note("Nothing was erased. Say it again with --yes; it cannot be undone.")
 
@@ -88,6 +90,8 @@ def _show_done(found: "ToErase", done: "Forgotten | Waiting | NobodyThere", to_a
             f"{', '.join(map(str, workers))} is done with it."
         )
     if not json:
+        if found.masked_now:
+            note(LEFT.format(found.masked_now))
         for each in to_ask:
             whose = "your own" if each.self_operated else f"ask {each.contact}"
             note(f"Also erase the address at {each.name} ({whose}; its logs are kept for {each.log_days} days).")

@@ -69,6 +69,14 @@ def lock_person(tx: Transaction, subscriber_id: int) -> Person | None:
     return Person(found.id, found.dedupe_key, (found.address_hmac, *list_former(tx, subscriber_id)))
 
 
+def lock_received(tx: Transaction, address_hmac: bytes) -> None:
+    """Sign-ups that a worker may be deciding about: it locks them before the mailbox, so whoever erases does, too."""
+    tx.session.execute(
+        text("SELECT FROM signups WHERE address_hmac = :hmac AND state = 'received' ORDER BY id FOR UPDATE"),
+        {"hmac": address_hmac},
+    )
+
+
 def cancel_mail(tx: Transaction, person: Person) -> list[UUID]:
     """Nothing that has not left leaves any more. Returns the workers that have mail to this person on the wire."""
     values = _values(tx, person)
@@ -77,20 +85,25 @@ def cancel_mail(tx: Transaction, person: Person) -> list[UUID]:
 
 
 def _values(tx: Transaction, person: Person) -> dict[str, Any]:
+    # Their ids first: a subquery under OR would keep PostgreSQL from using the indexes of deliveries.
+    hmacs = list(person.fingerprints)
+    to_them = f"SELECT id FROM address_changes WHERE address_hmac = {_HMACS}"  # noqa: S608 - our own words
+    changes = tx.session.scalars(text(to_them), {"hmacs": hmacs})
     return {
+        "changes_to": changes.all(),
         "subscriber": person.subscriber_id,
         "key": person.dedupe_key,
-        "hmacs": list(person.fingerprints),
+        "hmacs": hmacs,
         "now": tx.now,
     }
 
 
 _HMACS = "ANY(CAST(:hmacs AS bytea[]))"
 # Tests name their address themselves; the mail about a change goes to the new address, whoever asked for it.
-_TO_ADDRESS = f"""(
+_TO_ADDRESS = """(
     lower(d.test_address) = :key
-    OR d.address_change_id IN (SELECT h.id FROM address_changes h WHERE h.address_hmac = {_HMACS})
-)"""  # noqa: S608 - our own words
+    OR d.address_change_id = ANY(CAST(:changes_to AS bigint[]))
+)"""
 _OF_PERSON = f"(d.subscriber_id = :subscriber OR {_TO_ADDRESS})"
 _CANCEL = f"UPDATE deliveries d SET status = 'cancelled', finished_at = :now WHERE d.status = 'queued' AND {_OF_PERSON}"  # noqa: S608
 _HOLDERS = f"SELECT DISTINCT d.claimed_by FROM deliveries d WHERE d.status = 'sending' AND {_OF_PERSON}"  # noqa: S608
@@ -226,22 +239,31 @@ _EMPTY_MAILS = (
 
 
 def list_fingerprints(tx: Transaction, erased: Erased) -> list[bytes]:
-    """Of the addresses that sign-ups, changes of address and import rows of this line still hold."""
+    """Of the addresses that sign-ups, changes of address and import rows of this line still hold.
+
+    Without those that the person only asked to move to, and those that a living reader has agreed with.
+    """
     return list(
         tx.session.scalars(
             text(
                 """
-                SELECT address_hmac FROM signups
+                SELECT f.hmac FROM (
+                SELECT address_hmac AS hmac FROM signups
                 WHERE id = ANY(:signups) AND address_hmac IS NOT NULL AND created_at <= :before
                 UNION SELECT address_hmac FROM address_changes
                 WHERE id = ANY(:changes) AND created_at <= :before AND address_hmac <> ''
+                  AND subscriber_id IS DISTINCT FROM :subscriber
                 UNION SELECT r.address_hmac
                 FROM import_rows r JOIN unnest(CAST(:imports AS bigint[]), CAST(:lines AS int[])) AS g(import_id, line)
                     ON r.import_id = g.import_id AND r.line = g.line
-                WHERE r.address_hmac IS NOT NULL
+                WHERE r.address_hmac IS NOT NULL) f
+                WHERE NOT EXISTS (
+                    SELECT FROM subscribers o JOIN subscriptions b ON b.subscriber_id = o.id
+                    WHERE o.address_hmac = f.hmac AND o.id IS DISTINCT FROM :subscriber AND b.given_at IS NOT NULL)
                 """
             ),
             {
+                "subscriber": erased.subscriber_id,
                 "signups": list(erased.signup_ids),
                 "changes": list(erased.change_ids),
                 "before": erased.erased_at,

@@ -47,7 +47,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class BecameReader:
-    """A sign-up of the address was decided meanwhile: there is a subscriber to forget. Nothing was erased yet."""
+    """A sign-up of the address was decided meanwhile: there is a subscriber to forget, and it is asked for."""
 
     subscriber_id: int
 
@@ -66,7 +66,7 @@ class ToErase:
     """None: no subscriber has it; a sign-up, an import or a test mail may."""
     held: dict[str, int]
     masked_now: str | None = None
-    """The reader left the address for this one; both are forgotten."""
+    """A reader left the address for this one, and is not touched: it need not be the same person any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,9 @@ def erase(
     """Forget one subscriber now. One erasure at a time, whoever runs it. Raises as `erase_due`."""
     with file.locked() as held, transaction() as tx:
         keep_for_certain(tx)
-        finish_cut_short(tx, keys.ledger, held)
+        finished = finish_cut_short(tx, keys.ledger, held)
+        if subscriber_id == erasures.NO_SUBSCRIBER and not finished:
+            return NobodyThere()  # it failed before its line: the request stays open, for the operator to say it again
         person = erasures.lock_person(tx, subscriber_id)
         if person is None:
             privacy_requests.mark_done(tx, subscriber_id)
@@ -140,29 +142,31 @@ def erase_address(
         with transaction() as tx:
             keep_for_certain(tx)
             finish_cut_short(tx, keys.ledger, held)
-            privacy_requests.mark_done(tx, erasures.NO_SUBSCRIBER)
             # Whoever decides about a sign-up of this address is waited for, and may have made a reader of it.
+            erasures.lock_received(tx, keys.address_hmac(address.dedupe_key))
             signups.lock_abuse_keys(tx, [keys.address_hmac(address.abuse_key)])
             person = _find_person(tx, keys, address)
             if person.subscriber_id != erasures.NO_SUBSCRIBER:
+                privacy_requests.mark_done(tx, erasures.NO_SUBSCRIBER)
+                request_erasure(tx, person.subscriber_id, asked_by="operator")
                 return BecameReader(person.subscriber_id)
             if not erasures.is_held(tx, person):
+                privacy_requests.mark_done(tx, erasures.NO_SUBSCRIBER)
                 return NobodyThere()
             workers = silence(tx, keys.ledger, person, actor="operator")
             if workers:
                 return Waiting(tuple(workers))
+            privacy_requests.mark_done(tx, erasures.NO_SUBSCRIBER)
             return Forgotten(_append(tx, keys.ledger, held, None, erasures.forget(tx, person)))
 
 
 def _find_person(tx: Transaction, keys: Keys, address: Address) -> Person:
-    """Whose address it is, or was before they moved to another."""
+    """Whose address it is. Not who left it: somebody else may read that mailbox by now."""
     fingerprint = keys.address_hmac(address.dedupe_key)
     found = subscribers.find_by_dedupe_key(tx, address.dedupe_key)
-    subscriber_id = found.id if found else former_addresses.find_who_left(tx, fingerprint)
-    if subscriber_id is None:
+    if found is None:
         return Person(erasures.NO_SUBSCRIBER, address.dedupe_key, (fingerprint,))
-    fingerprints = {fingerprint, *former_addresses.list_former(tx, subscriber_id)}
-    return Person(subscriber_id, address.dedupe_key, tuple(sorted(fingerprints)))
+    return Person(found.id, address.dedupe_key, (fingerprint, *former_addresses.list_former(tx, found.id)))
 
 
 def _append(tx: Transaction, ledger: LedgerKeys, held: Appender, subscriber_id: int | None, emptied: Emptied) -> int:
@@ -189,20 +193,20 @@ def look_up(tx: Transaction, keys: Keys, address_text: str) -> ToErase:
     address = parse_address(address_text, reserved=True)
     person = _find_person(tx, keys, address)
     held = inventory.count_of_person(tx, person)
-    if not any(held.values()):
+    left_by = None
+    if person.subscriber_id == erasures.NO_SUBSCRIBER:
+        left_by = former_addresses.find_who_left(tx, person.fingerprints[0])
+    if not any(held.values()) and left_by is None:
         raise ServiceError(
             Kind.NOT_FOUND,
             "nobody_known",
             "Nothing is held under this address; nothing was erased. Check the spelling.",
             field="address",
         )
-    if person.subscriber_id == erasures.NO_SUBSCRIBER:
-        return ToErase(address, None, held)
-    subscriber = subscribers.find_subscriber(tx, person.subscriber_id)
-    moved = subscriber is not None and subscriber.dedupe_key != address.dedupe_key
-    return ToErase(
-        address, person.subscriber_id, held, mask_address(subscriber.address) if moved and subscriber else None
-    )
+    if person.subscriber_id != erasures.NO_SUBSCRIBER:
+        return ToErase(address, person.subscriber_id, held)
+    reader = subscribers.find_subscriber(tx, left_by) if left_by is not None else None
+    return ToErase(address, None, held, mask_address(reader.address) if reader else None)
 
 
 def order_erasure(
@@ -224,8 +228,6 @@ def order_erasure(
         if not isinstance(done, BecameReader):
             return done
         subscriber_id = done.subscriber_id
-        with transaction() as tx:
-            request_erasure(tx, subscriber_id, asked_by=actor)
     return erase(transaction, keys, file, subscriber_id, asked_by=actor)
 
 

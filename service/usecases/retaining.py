@@ -14,6 +14,7 @@ from service.domain.retention import PROFILE_ENDED, Rule
 from service.domain.words import Channel, ConsentState, SuppressionReason
 from service.store import consent, erasures, retention, subscribers
 from service.store.consent import NewEvent
+from service.store.erasures import Person
 from service.store.schema import Subscription
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases.steps.silencing import suppress
@@ -95,7 +96,7 @@ def _end_person(tx: Transaction, ledger: LedgerKeys, rule: Rule, subscriber_id: 
     person = erasures.lock_person(tx, subscriber_id)
     if person is None or not retention.list_due_persons(tx, rule.id, rule.cutoff(tx.now), only=subscriber_id):
         return False
-    if erasures.cancel_mail(tx, person):
+    if erasures.cancel_mail(tx, Person(subscriber_id)):
         return False
     for subscription in subscribers.list_subscriptions(tx, subscriber_id):
         _expire(tx, ledger, subscription, PROFILE_ENDED)

@@ -341,3 +341,46 @@ def test_a_question_to_the_address_that_is_on_the_wire_is_waited_for(transaction
     assert seen == [Waiting((sender.worker_id,))]
     assert erase_address(transaction, KEYS, file, parse_address(ADDRESS)) == Forgotten(1)
     assert traces(connection) == []
+
+
+@pytest.mark.requirement("D-15")
+def test_after_a_restore_nobody_else_is_silenced(transaction, connection, clock: FrozenClock, file):
+    """Whom the person had only asked to become, and who has agreed with an address that they left."""
+    with transaction() as tx:
+        reader, friend = a_reader(tx, ADDRESS), a_reader(tx, OTHER)
+    clock.advance(days=2)
+    with transaction() as tx:
+        ask(tx, reader, OTHER)
+    backup = restored(connection)
+    erase(transaction, KEYS, file, reader, asked_by="subscriber")
+    backup.rollback()
+    assert forget_again(transaction, KEYS.ledger, file) == 1
+    with transaction() as tx:
+        assert suppressions.is_suppressed(tx, HMAC)
+        assert not suppressions.is_suppressed(tx, KEYS.address_hmac(OTHER))
+        assert subscribers.find_subscriber(tx, friend) is not None
+
+
+def test_an_erasure_of_no_subscriber_that_failed_before_its_line_stays_asked_for(transaction, connection, file):
+    with transaction() as tx:
+        sign_up(tx, ADDRESS)
+    begun = []
+
+    @contextmanager
+    def the_database_goes_away_at_the_second():
+        begun.append(1)
+        with transaction() as tx:
+            if len(begun) == 2:
+                raise CrashError
+            yield tx
+
+    with pytest.raises(CrashError):
+        erase_address(the_database_goes_away_at_the_second, KEYS, file, parse_address(ADDRESS))
+    assert list(file.lines()) == []
+    waiting = text("SELECT count(*) FROM privacy_requests WHERE done_at IS NULL")
+    for expected in (1, 0):
+        erase_due(transaction, KEYS, file)
+        with transaction() as tx:
+            assert tx.session.scalars(waiting).one() == expected
+        erase_address(transaction, KEYS, file, parse_address(ADDRESS))
+    assert traces(connection) == []

@@ -61,6 +61,7 @@ class Signup(Base):
     __tablename__ = "signups"
     __table_args__ = (
         Index("ix_signups_received", "id", postgresql_where="state = 'received'"),
+        Index("ix_signups_address_hmac", "address_hmac", postgresql_where="address_hmac IS NOT NULL"),
         Index("ix_signups_abuse_hmac_created_at", "abuse_hmac", "created_at"),
         Index("ix_signups_domain_hmac_created_at", "domain_hmac", "created_at"),
         Index("ix_signups_form_id_created_at", "form_id", "created_at"),

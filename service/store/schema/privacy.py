@@ -64,7 +64,7 @@ class AddressChange(Base):
     subscriber_id: Mapped[int] = mapped_column(ForeignKey("subscribers.id"), index=True)
     address: Mapped[str]
     dedupe_key: Mapped[str]
-    address_hmac: Mapped[bytes]
+    address_hmac: Mapped[bytes] = mapped_column(index=True)
     abuse_hmac: Mapped[bytes] = mapped_column(index=True)
     """As a sign-up's: by this the mails that strangers could cause are limited (E-05)."""
     created_at: Mapped[CreatedAt]

@@ -82,8 +82,8 @@ def compare(tx: Transaction, ledger: LedgerKeys, file: AppendOnlyFile) -> Compar
     return Comparison(standing, number, known)
 
 
-def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> None:
-    """Finish the erasure that a crash cut short, if there is one.
+def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> bool:
+    """Finish the erasure that a crash cut short, if there is one. Returns whether there was.
 
     Looks at the newest line only. Raises ServiceError (CONFLICT) when log and database do not fit otherwise.
     """
@@ -93,17 +93,18 @@ def finish_cut_short(tx: Transaction, ledger: LedgerKeys, held: Appender) -> Non
     if held.last is None:
         if newest is not None:
             raise refusal(Standing.LOG_MISSING)
-        return
+        return False
     try:
         last, prev = log_lines.read_line(ledger, held.last, known)
     except BrokenLogError:
         raise refusal(Standing.LOG_BROKEN) from None
     number = last.erased.number
     if number == known and last.sha256 == before:
-        return
+        return False
     if number != known + 1 or prev != before:
         raise refusal(Standing.LOG_OLDER if number <= known else Standing.DATABASE_OLDER)
     carry_out(tx, ledger, last)
+    return True
 
 
 def refusal(standing: Standing) -> ServiceError:
