@@ -14,10 +14,11 @@ from service.domain.words import (
     MailKind,
     Purpose,
     SignupState,
+    SubscriptionState,
     SuppressionReason,
 )
 from service.errors import ServiceError
-from service.store import consent, deliveries, suppressions
+from service.store import consent, deliveries, subscribers, suppressions
 from service.store.schema import Article, Campaign, Signup
 from service.usecases import (
     admitting,
@@ -96,6 +97,12 @@ class Gate(People):
                 kept = {(on, each) for on in self.lists for each in consent.get_active_purposes(tx, reader, on)}
                 assert kept <= force
                 self.law.take(reader, force - kept)
+                # Who was asked and is asked no longer has not agreed either: not even a test mail tries it again.
+                self.law.readers[reader].left |= {
+                    (each.list_id, each.purpose)
+                    for each in subscribers.list_subscriptions(tx, reader)
+                    if each.state is SubscriptionState.UNSUBSCRIBED
+                }
 
     @rule(on=st.integers(0, 1), purpose=purposes, planned=st.booleans())
     def campaign_is_ordered(self, on: int, purpose: Purpose, planned: bool) -> None:
