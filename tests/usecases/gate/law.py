@@ -28,6 +28,8 @@ class Reader:
     """Consents that were given and not taken back since."""
     left: set[Subject] = field(default_factory=set)
     """Taken back, and not given or asked for again since."""
+    refused: set[Subject] = field(default_factory=set)
+    """Taken back by the reader in person, and not given since."""
     paused_until: datetime | None = None
     former: set[str] = field(default_factory=set)
     """Addresses that the reader left."""
@@ -120,6 +122,7 @@ class Law:
     def give(self, number: int, subjects: set[Subject] | frozenset[Subject]) -> None:
         self.readers[number].force |= subjects
         self.readers[number].left -= subjects
+        self.readers[number].refused -= subjects
 
     def take(self, number: int, subjects: set[Subject] | frozenset[Subject]) -> None:
         self.readers[number].force -= subjects

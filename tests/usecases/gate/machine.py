@@ -75,7 +75,7 @@ class Gate(People):
             assert self.law.readers[reader].address == address
             self.imports[number] = reader
             if signup is None:
-                assert subject not in self.law.readers[reader].left
+                assert subject not in self.law.readers[reader].refused
                 self.law.give(reader, {subject})
             else:
                 question = tx.session.get_one(Signup, signup)

@@ -129,6 +129,7 @@ class People(House):
         gone = set(force) if everything else force & {(self.lists[on], purpose)}
         assert sorted(done.purposes) == sorted(purpose for _, purpose in gone)
         self.law.take(reader, gone)
+        self.law.readers[reader].refused |= gone
         if done.undo_token:
             self.undos.append((done.undo_token, reader, gone))
 
