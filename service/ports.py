@@ -1,6 +1,6 @@
 """The seams to what is slow, outside or not deterministic; everything else is imported plainly.
 
-`Transport` is final: the simple one over smtplib and a pipelined wire both fit behind it.
+`Transport` hides the one asynchronous thing behind a plain iterator.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,13 +49,17 @@ class Journal(Protocol):
 
 
 class Transport(Protocol):
-    def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
+    def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
         """Send each message and yield one outcome for each message that was taken from `messages`, in any order.
 
         `messages` is pulled only when a message can start at once, so the caller may stop starting messages at a
-        deadline by ending the iterable; what was not pulled was not attempted and has no outcome. Never raises for
-        what a relay says or fails to say: that is an `Outcome`.
+        deadline by ending the iterable; what was not pulled was not attempted and has no outcome. None from it means
+        that there is nothing just now; None to the caller, that there has been no outcome for a moment. Never raises
+        for what a relay says or fails to say: that is an `Outcome`.
         """
+
+    def rest(self) -> None:
+        """Say QUIT on connections that have been idle for long; nothing while `send` works. Any thread may call."""
 
     def close(self) -> None:
         """Say QUIT on idle connections. Sending again afterwards opens new ones."""

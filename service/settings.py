@@ -123,6 +123,12 @@ class Settings(BaseModel):
     )
     relay_user: str | None = Field(None, description="User name for SMTP AUTH.")
     relay_password: str | None = Field(None, description="Password for SMTP AUTH.")
+    rate_per_second: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Mails a second that all workers on all hosts together may start; empty: no limit.",
+    )
     processors_file: Path | None = Field(
         None,
         description="The register of processors (TOML): who handles readers' data for you, the relay above all. A "

@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,8 @@ from service.mail.journal import FileJournal, dead_journals
 from service.mail.smtp import Relay, SmtpTransport
 from service.store import worker_processes
 from service.store.transaction import TransactionFactory
-from service.usecases.dispatching import Sender, recover_journals
+from service.usecases.dispatching import recover_journals
+from service.usecases.steps.turns import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +89,7 @@ class Senders:
         sender, heart = self._open.pop(lane)
         heart.stop()
         sender.transport.close()
+        sender.database.shutdown()
         try:
             recover_journals(sender.transaction, [sender.journal], jitter)
         except SQLAlchemyError:
@@ -126,6 +129,8 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         message_host=settings.public_host,
         keys=container.keys,
         jitter=jitter,
+        database=ThreadPoolExecutor(1, thread_name_prefix="database"),
+        rate=settings.rate_per_second,
         stopping=asked_to_stop,
     )
     return sender, heart

@@ -98,7 +98,7 @@ def _send(container: "Container", to: str) -> Path:
     )
     transport = SmtpTransport(relay, _NoJournal())
     try:
-        [outcome] = transport.send([message])
+        [outcome] = filter(None, transport.send([message]))
     finally:
         transport.close()
     if outcome.code is None or outcome.code // 100 != 2:  # noqa: PLR2004  RFC 5321 §4.2.1

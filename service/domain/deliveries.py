@@ -23,8 +23,14 @@ START_WITHIN = timedelta(seconds=3)
 BATCH_WORK = timedelta(seconds=2)
 """A claim holds about this much work at the measured rate (invariant 2)."""
 
-FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 500
-"""Nothing is known of the relay at first; 500 keep statements and the loss of a host small."""
+FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 2000
+"""Nothing is known of the relay at first; 2000 are a fifth of a second of the fastest one, and what a host can lose."""
+
+RECORD_WITHIN = timedelta(seconds=0.5)
+"""An answer is in the database so soon, even where they come one by one."""
+
+LARGEST_JOURNAL = 16_000_000
+"""Octets. It is emptied when nothing is on its way, and waited for so that it does not grow for a whole turn."""
 
 BUSY_FOR = timedelta(seconds=8)
 """Within this long after a claim its worker is at work on it: 3 s of starting, the last answer, and recording."""

@@ -10,8 +10,8 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -33,6 +33,8 @@ class FileJournal:
         """Create the file, locked. Raises OSError when `directory` cannot be written."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.worker_id = worker_id
+        self._lock = threading.Lock()
+        """What was recorded is crossed out by another thread than the wire's."""
         self._path = directory / f"{worker_id}{SUFFIX}"
         header = _line({"worker": str(worker_id), "boot": _boot()})
         unborn = self._path.with_suffix(".new")
@@ -44,19 +46,40 @@ class FileJournal:
         unborn.rename(self._path)
         _sync_directory(directory)
 
+    @property
+    def size(self) -> int:
+        """Octets of notes."""
+        return self._size - self._header
+
     def started(self, delivery_id: int) -> None:
-        self._append(_line({"started": delivery_id}))
+        self._append(b'{"started":%d}\n' % delivery_id)
 
     def answered(self, outcome: Outcome) -> None:
-        self._append(_line({"answered": asdict(outcome)}))
+        self._append(
+            b'{"answered":[%d,"%s",%s,%s,%s,%s]}\n'
+            % (
+                outcome.delivery_id,
+                outcome.phase.value.encode(),
+                b"null" if outcome.code is None else b"%d" % outcome.code,
+                _text(outcome.enhanced),
+                _text(outcome.text),
+                _text(outcome.relay),
+            )
+        )
+
+    def settled(self, delivery_ids: Sequence[int]) -> None:
+        """These are in the database: whatever is noted of them above does not count any more."""
+        if delivery_ids:
+            self._append(_line({"settled": list(delivery_ids)}))
 
     def read(self) -> Notes:
         return _parse(os.pread(self._file, self._size, 0))
 
     def clear(self) -> None:
         """Forget everything noted. Only after it has been committed to the database, and before the next claim."""
-        os.ftruncate(self._file, self._header)
-        self._size = self._header
+        with self._lock:
+            os.ftruncate(self._file, self._header)
+            self._size = self._header
 
     def remove(self) -> None:
         """The worker holds nothing any more: delete the file and let go of the lock."""
@@ -64,11 +87,13 @@ class FileJournal:
         os.close(self._file)
 
     def _append(self, line: bytes) -> None:
-        written = os.write(self._file, line)
-        if written != len(line):
-            os.ftruncate(self._file, self._size)
-            raise OSError(errno.ENOSPC, "The journal could not be written; the message was not sent", str(self._path))
-        self._size += written
+        with self._lock:
+            written = os.write(self._file, line)
+            if written != len(line):
+                os.ftruncate(self._file, self._size)
+                reason = "The journal could not be written; the message was not sent"
+                raise OSError(errno.ENOSPC, reason, str(self._path))
+            self._size += written
 
 
 class DeadJournal:
@@ -116,6 +141,10 @@ def _names_a_worker(path: Path) -> bool:
         return False
 
 
+def _text(value: str | None) -> bytes:
+    return json.dumps(value).encode()
+
+
 def _line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
@@ -132,9 +161,13 @@ def _parse(content: bytes) -> Notes:
                 complete = entry.get("boot") == _boot() != ""
             elif "started" in entry:
                 started.add(int(entry["started"]))
+            elif "settled" in entry:
+                for delivery_id in entry["settled"]:
+                    started.discard(delivery_id)
+                    outcomes.pop(delivery_id, None)
             else:
-                outcome = Outcome(**entry["answered"] | {"phase": Phase(entry["answered"]["phase"])})
-                outcomes[outcome.delivery_id] = outcome
+                delivery_id, phase, *said = entry["answered"]
+                outcomes[delivery_id] = Outcome(delivery_id, Phase(phase), *said)
         except (ValueError, TypeError, LookupError, AttributeError):
             log.warning("journal_damaged", line=number + 1)
             return Notes(frozenset(started), outcomes, complete=False)

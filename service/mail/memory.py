@@ -17,8 +17,11 @@ class MemoryTransport:
         self.accepted: list[Message] = []
         """What the relay has taken, also where its answer was lost."""
 
-    def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
+    def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
         for message in messages:
+            if message is None:
+                yield None
+                continue
             phase, code, enhanced, text = self.script.get(message.rcpt_to, (Phase.EOM, 250, "2.0.0", "queued"))
             if phase is Phase.EOM:
                 self.journal.started(message.delivery_id)
@@ -27,6 +30,9 @@ class MemoryTransport:
             outcome = Outcome(message.delivery_id, phase, code, enhanced, text, "memory")
             self.journal.answered(outcome)
             yield outcome
+
+    def rest(self) -> None:
+        """There is nothing to put down."""
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -77,15 +77,22 @@ class SmtpTransport:
         self._untold: _ReplyError | None = None
         """Why there was no connection, where no message was left to tell it of: told of the next one instead."""
 
-    def send(self, messages: Iterable[Message]) -> Iterator[Outcome]:
+    def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
         # First a session, then a message: a relay may take minutes to let us in.
         self._drop_if_dead()
         failure = self._untold = self._untold or self._connect_if_needed()
         for message in messages:
+            if message is None:
+                yield None
+                time.sleep(0.002)
+                continue
             outcome = self._send_one(message, failure)
             failure = self._untold = None
             self._journal.answered(outcome)
             yield outcome
+
+    def rest(self) -> None:
+        """One idle connection is nobody's burden."""
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

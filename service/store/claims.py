@@ -233,15 +233,18 @@ SELECT id, status FROM recorded
 """
 
 
-def give_back(tx: Transaction, worker_id: UUID) -> int:
-    """Queue again, as if never claimed, everything that the worker holds. Returns how many."""
+def give_back(tx: Transaction, worker_id: UUID, delivery_ids: Sequence[int] | None = None) -> int:
+    """Queue again, as if never claimed, these of what the worker holds, or everything. Returns how many."""
+    if delivery_ids is not None and not delivery_ids:
+        return 0
     keep_for_certain(tx)
     rows = tx.session.scalars(
         text(
             "UPDATE deliveries SET status = 'queued', claimed_by = NULL, lease_until = NULL "
-            "WHERE status = 'sending' AND claimed_by = :worker RETURNING id"
+            "WHERE status = 'sending' AND claimed_by = :worker "
+            "AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(:ids)) RETURNING id"
         ),
-        {"worker": worker_id},
+        {"worker": worker_id, "ids": None if delivery_ids is None else list(delivery_ids)},
     )
     return len(rows.all())
 

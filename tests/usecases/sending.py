@@ -1,6 +1,7 @@
 """A sender for tests: a relay in memory, a journal in memory that behaves like the file, a trivial writer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -15,7 +16,7 @@ from service.store import deliveries, worker_processes
 from service.store.schema import Campaign
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import campaigning
-from service.usecases.dispatching import Sender
+from service.usecases.steps.turns import Sender
 from tests.builders import a_campaign, a_list, a_reader, a_signup
 from tests.conftest import FrozenClock
 from tests.usecases.builders import KEYS
@@ -44,12 +45,33 @@ class MemoryJournal:
     def read(self) -> Notes:
         return Notes(frozenset(self.noted_started), dict(self.noted_outcomes), complete=True)
 
+    @property
+    def size(self) -> int:
+        return len(self.noted_started)
+
+    def settled(self, delivery_ids: Sequence[int]) -> None:
+        self.noted_started.difference_update(delivery_ids)
+        for delivery_id in delivery_ids:
+            self.noted_outcomes.pop(delivery_id, None)
+
     def clear(self) -> None:
         self.noted_started.clear()
         self.noted_outcomes.clear()
 
     def remove(self) -> None:
         self.removed = True
+
+
+class AtOnce(Executor):
+    """Does in the caller's thread what it is given, so that a test knows when it was done."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+        done: Future[object] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
+            done.set_exception(error)
+        return done
 
 
 def write_plainly(letter: Letter, now: datetime) -> Message:
@@ -79,6 +101,7 @@ def a_sender(
         message_host="news.fjellsko.example",
         keys=KEYS,
         jitter=lambda: 0.0,
+        database=AtOnce(),
         stopping=stopping,
     )
 

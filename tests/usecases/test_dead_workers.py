@@ -53,7 +53,14 @@ def a_dead_worker(transaction: TransactionFactory, clock: FrozenClock, lane: Lan
     def killed(letter: Letter, now: datetime) -> Message:
         raise KilledError
 
+    def as_long_as_it_lives():
+        if next(calls) > 1:  # settle, claim
+            raise KilledError
+        return transaction()
+
+    calls = iter(range(100))
     sender = a_sender(transaction, clock, lane=lane, write=killed)
+    sender.transaction = as_long_as_it_lives
     with pytest.raises(KilledError):
         send_due(sender)
     assert isinstance(sender.journal, MemoryJournal)

@@ -17,7 +17,7 @@ from service.store.schema.consent import (
     SubjectKey,
 )
 from service.store.schema.content import Article, ArticleTopic, Source
-from service.store.schema.deliveries import Attempt, Delivery, WorkerProcess
+from service.store.schema.deliveries import Attempt, Delivery, SendingRate, WorkerProcess
 from service.store.schema.digests import Digest, Issue, MailedArticle, Run
 from service.store.schema.operators import ApiToken, AuditEntry, IdempotentRequest
 from service.store.schema.privacy import (
@@ -72,6 +72,7 @@ __all__ = [
     "RetentionRun",
     "Revision",
     "Run",
+    "SendingRate",
     "Signup",
     "Source",
     "Statement",

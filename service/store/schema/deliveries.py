@@ -92,3 +92,12 @@ class WorkerProcess(Base):
     beat_at: Mapped[CreatedAt]
     ended_at: Mapped[At | None]
     """Set when its journal has been settled, or when an operator declared it lost."""
+
+
+class SendingRate(Base):
+    """One row: the moment from which on no mail has been permitted yet, for all workers together."""
+
+    __tablename__ = "sending_rate"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    next_at: Mapped[At]

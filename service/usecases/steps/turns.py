@@ -1,0 +1,411 @@
+"""A turn of sending: the wire goes on while the next mails are claimed and the last answers recorded.
+
+Two threads. The caller's writes mails and speaks to the relay; another one speaks to PostgreSQL, one thing after the
+other, so that what was recorded is crossed out in the journal before anything is claimed after it.
+"""
+
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from service.domain.confirming import Copy
+from service.domain.deliveries import (
+    FIRST_BATCH,
+    LARGEST_JOURNAL,
+    LEASE,
+    LEASE_MARGIN,
+    RECORD_WITHIN,
+    START_WITHIN,
+    TURN,
+    Notes,
+    Result,
+    decide_result,
+    next_batch,
+    next_hold,
+)
+from service.domain.letters import Letter
+from service.domain.outcomes import Message, Outcome, Phase
+from service.domain.rates import Permission, free
+from service.domain.smtp_replies import Scope, decide_fate
+from service.domain.tokens import Keys
+from service.domain.words import Lane
+from service.errors import ServiceError
+from service.mail.sources import template_source
+from service.mail.withholding import copy_of
+from service.mail.writer import UnwritableError
+from service.ports import Clock, Journal, Transport
+from service.store import campaigns, claims, letters, proofs, rates, worker_processes
+from service.store.transaction import Transaction, TransactionFactory
+
+log = structlog.get_logger(__name__)
+
+
+class Journaled(Protocol):
+    """What a worker noted, as settling needs it."""
+
+    @property
+    def worker_id(self) -> UUID: ...
+    def read(self) -> Notes: ...
+    def remove(self) -> None: ...
+
+
+class OwnJournal(Journaled, Journal, Protocol):
+    @property
+    def size(self) -> int:
+        """Octets."""
+
+    def settled(self, delivery_ids: Sequence[int]) -> None:
+        """What was noted about these is in the database: never to be believed again."""
+
+    def clear(self) -> None: ...
+
+
+@dataclass
+class Sender:
+    """One worker process that sends: what it sends with, and what it has learnt about the relay."""
+
+    lane: Lane
+    journal: OwnJournal
+    transaction: TransactionFactory
+    clock: Clock
+    transport: Transport
+    write: Callable[[Letter, datetime], Message]
+    message_host: str
+    """Right side of Message-IDs."""
+    keys: Keys
+    """For the copy of each confirmation mail, which is kept as evidence, and fingerprints of addresses to test with."""
+    jitter: Callable[[], float]
+    """Draws from -1 … 1."""
+    database: Executor
+    """One thread, in which all that a turn asks of PostgreSQL is done in order."""
+    rate: float | None = None
+    """Mails a second that all workers together may start; None: as fast as the relay takes them."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether the process has been asked to end: nothing more is claimed."""
+
+    batch: int = field(default=FIRST_BATCH, init=False)
+    hold: timedelta | None = field(default=None, init=False)
+    """How long the relay is being left alone; None while it works."""
+    held_until: float = field(default=0.0, init=False)
+    last_campaign: int = field(default=0, init=False)
+    ended: bool = field(default=False, init=False)
+    """An operator declared this worker lost: it claims nothing any more, and its process needs another."""
+
+    @property
+    def worker_id(self) -> UUID:
+        return self.journal.worker_id
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What one claim has brought."""
+
+    letters: Sequence[Letter]
+    attempts: dict[int, int]
+    now: datetime
+    """When what the letters say was true."""
+    claimed_at: float
+    asked_for: int
+    skipped: int
+    permission: Permission
+
+    @property
+    def starts_end(self) -> float:
+        """After this nothing of it may start (invariant 2)."""
+        return self.claimed_at + min(START_WITHIN, LEASE - LEASE_MARGIN).total_seconds()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there was no more to claim."""
+        return len(self.letters) < min(self.asked_for, self.permission.number)
+
+
+class Turn:
+    """Claim, write, send and record for about TURN. Made for one turn and used once, by one thread."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._now = sender.clock.monotonic
+        self._end = self._now() + TURN.total_seconds()
+        self._ready: deque[tuple[Letter, _Batch, float]] = deque()
+        """Claimed, not yet started; each with the moment at which it may start."""
+        self._flying: dict[int, _Batch] = {}
+        """Started, not yet answered."""
+        self._results: list[Result] = []
+        self._copies: list[Copy] = []
+        self._unstarted: list[int] = []
+        """To be given back."""
+        self._since = 0.0
+        """When the oldest of what is to be recorded came."""
+        self._claiming: Future[_Batch] | None = None
+        self._recording: deque[Future[None]] = deque()
+        self._next_claim = 0.0
+        """No claim before this moment: the rate is used up until then."""
+        self._drained_first = False
+        """Claim only when all is answered and recorded: what is due then may depend on it."""
+        self._exhausted = False
+        self._stop = False
+        self._fault: BaseException | None = None
+        self._measured: tuple[float, int] | None = None
+        self.tried = 0
+
+    def run(self) -> bool:
+        """Returns whether its time was up before all was done. Raises what the database raised."""
+        try:
+            for outcome in self._sender.transport.send(self._messages()):
+                if outcome is not None:
+                    self._take(outcome)
+                self._tend()
+        finally:
+            self._close()
+        if self._fault is not None:
+            raise self._fault
+        return not self._exhausted and not self._stop and not self._sender.stopping() and not self._sender.ended
+
+    def _messages(self) -> Iterator[Message | None]:
+        while True:
+            self._tend()
+            if self._must_end():
+                return
+            if not self._ready:
+                if self._exhausted:
+                    return
+                yield None
+                continue
+            letter, batch, at = self._ready[0]
+            now = self._now()
+            if now < at:
+                yield None
+                continue
+            self._ready.popleft()
+            if now >= batch.starts_end or now > at + batch.permission.patience:
+                self._give_back(letter.delivery_id)
+                continue
+            message = self._write(letter, batch)
+            if message is not None:
+                yield message
+
+    def _must_end(self) -> bool:
+        return (
+            self._stop
+            or self._fault is not None
+            or self._sender.ended
+            or self._now() >= self._end
+            or self._sender.stopping()
+        )
+
+    def _tend(self) -> None:
+        """Take what the other thread has done, and give it what there is to do."""
+        self._hear()
+        while self._ready and self._now() >= self._ready[0][1].starts_end:
+            self._give_back(self._ready.popleft()[0].delivery_id)
+        waiting = len(self._results) + len(self._unstarted)
+        if waiting and (waiting >= self._sender.batch or self._now() >= self._since + RECORD_WITHIN.total_seconds()):
+            self._flush()
+        while self._claiming is None or self._claiming.done():
+            if self._claiming is not None:
+                self._adopt(self._claiming)
+            if self._must_end() or self._exhausted or not self._wants_more():
+                return
+            self._claiming = self._sender.database.submit(self._claim)
+
+    def _hear(self) -> None:
+        """What became of what was to be recorded."""
+        while self._recording and self._recording[0].done():
+            self._fault = self._fault or self._recording.popleft().exception()
+
+    def _wants_more(self) -> bool:
+        if self._now() < self._next_claim:
+            return False
+        if self._sender.journal.size > LARGEST_JOURNAL:
+            self._drained_first = True
+        if not self._drained_first:
+            return len(self._ready) * 2 <= self._sender.batch
+        if self._ready or self._flying:
+            return False
+        self._flush()
+        self._hear()
+        if self._recording or self._fault is not None:
+            return False
+        self._sender.journal.clear()
+        self._drained_first = False
+        return True
+
+    def _adopt(self, claiming: "Future[_Batch]") -> None:
+        """Make ready what a claim has brought, unless it failed."""
+        self._claiming = None
+        if fault := claiming.exception():
+            self._fault = self._fault or fault
+            return
+        batch = claiming.result()
+        spacing = batch.permission.spacing
+        for place, letter in enumerate(batch.letters):
+            self._ready.append((letter, batch, batch.permission.first_at + place * spacing))
+        self._drained_first = batch.is_short and not batch.permission.is_spent
+        self._exhausted = not batch.letters and not batch.skipped and not batch.permission.is_spent
+        self._next_claim = batch.permission.first_at if batch.permission.is_spent else 0.0
+        now, done = self._now(), self.tried
+        if self._measured is not None and done > self._measured[1]:
+            self._sender.batch = next_batch(done - self._measured[1], now - self._measured[0])
+        self._measured = (now, done)
+
+    def _write(self, letter: Letter, batch: _Batch) -> Message | None:
+        """The message; None if it can never be one: one bad letter fails alone and stops nobody else's.
+
+        `batch.now` is when the address was read: a fresh link dated later would open for a mailbox left meanwhile
+        (D-14).
+        """
+        sender = self._sender
+        self._flying[letter.delivery_id] = batch
+        try:
+            message = sender.write(letter, batch.now)
+        except UnwritableError as error:
+            self._take(error.outcome(letter.delivery_id))
+        except (ServiceError, ValueError, LookupError, TypeError) as error:
+            # Where, and not what it says: the message may quote an address.
+            fault = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{fault.filename}:{fault.lineno}"
+            log.error("letter_unwritable", delivery_id=letter.delivery_id, error=type(error).__name__, where=where)  # noqa: TRY400
+            text = f"Milepost could not write this mail ({type(error).__name__}); its log says more. Nothing was sent."
+            self._take(Outcome(letter.delivery_id, Phase.DATA, 554, "5.6.0", text, "milepost"))
+        else:
+            if copy := copy_of(letter, message, sender.keys):
+                self._copies.append(copy)
+            return message
+        return None
+
+    def _take(self, outcome: Outcome) -> None:
+        sender, batch = self._sender, self._flying.pop(outcome.delivery_id)
+        verdict = decide_fate(outcome)
+        if verdict.scope is Scope.RELAY:
+            self._leave_alone(outcome)
+        else:
+            sender.hold = None
+        self._results.append(
+            decide_result(
+                outcome,
+                verdict,
+                lane=sender.lane,
+                attempts=batch.attempts[outcome.delivery_id],
+                jitter=sender.jitter(),
+                hold=sender.hold or timedelta(),
+            )
+        )
+        self.tried += 1
+        self._note_waiting()
+
+    def _leave_alone(self, outcome: Outcome) -> None:
+        """The relay cannot be used: start nothing more, and come back later. Several answers at once count once."""
+        sender = self._sender
+        if self._stop:
+            return
+        self._stop = True
+        sender.hold = next_hold(sender.hold)
+        sender.held_until = self._now() + sender.hold.total_seconds()
+        log.warning(
+            "relay_unusable",
+            relay=outcome.relay,
+            phase=outcome.phase,
+            code=outcome.code,
+            text=outcome.text,
+            next_try_seconds=sender.hold.total_seconds(),
+        )
+
+    def _give_back(self, delivery_id: int) -> None:
+        self._unstarted.append(delivery_id)
+        self._note_waiting()
+
+    def _note_waiting(self) -> None:
+        if len(self._results) + len(self._unstarted) == 1:
+            self._since = self._now()
+
+    def _flush(self) -> None:
+        if not self._results and not self._unstarted:
+            return
+        results, copies, unstarted = self._results, self._copies, self._unstarted
+        self._results, self._unstarted = [], []
+        # Copies of mails that are still under way are kept with their answer.
+        answered = {result.outcome.delivery_id for result in results}
+        self._copies = [copy for copy in copies if copy.delivery_id not in answered]
+        kept = [copy for copy in copies if copy.delivery_id in answered]
+        self._recording.append(self._sender.database.submit(self._record, results, kept, unstarted))
+
+    def _close(self) -> None:
+        """Nothing more is started: record what was answered, give back the rest, and leave an empty journal."""
+        if self._claiming is not None:
+            self._adopt(self._claiming)
+        while self._ready:
+            self._give_back(self._ready.popleft()[0].delivery_id)
+        self._flush()
+        while self._recording:
+            self._fault = self._fault or self._recording.popleft().exception()
+        if self._fault is None and not self._flying:
+            self._sender.journal.clear()
+
+    # In the other thread, from here on: nothing of the turn's own is touched.
+
+    def _claim(self) -> _Batch:
+        sender, claimed_at = self._sender, self._now()
+        asked_for = sender.batch
+        with sender.transaction() as tx:
+            if not worker_processes.may_claim(tx, sender.worker_id):
+                sender.ended = True
+                log.warning("declared_lost_and_alive", worker_id=str(sender.worker_id))
+                return _Batch([], {}, tx.now, claimed_at, asked_for, 0, free(0, claimed_at))
+            permission = rates.ask(tx, sender.rate, asked_for, self._now)
+            claimed = self._claim_up_to(tx, min(asked_for, permission.number))
+            rates.charge(tx, permission, len(claimed.held))
+            found = letters.read_letters(tx, [held.delivery_id for held in claimed.held])
+            now = tx.now
+        attempts = {held.delivery_id: held.attempts for held in claimed.held}
+        return _Batch(found, attempts, now, claimed_at, asked_for, claimed.skipped, permission)
+
+    def _claim_up_to(self, tx: Transaction, limit: int) -> claims.Claimed:
+        if not limit:
+            return claims.Claimed([], 0)
+        return self._claim_next(tx, limit) if self._sender.lane is Lane.BULK else self._claim_of(tx, None, limit)
+
+    def _claim_next(self, tx: Transaction, limit: int) -> claims.Claimed:
+        """Of the next campaign; of the one after it where other workers claim all that is due; once round."""
+        tried: set[int] = set()
+        while True:
+            campaign_id = campaigns.find_next_with_due(tx, self._sender.last_campaign)
+            if campaign_id is None or campaign_id in tried:
+                return claims.Claimed([], 0)
+            tried.add(campaign_id)
+            self._sender.last_campaign = campaign_id
+            claimed = self._claim_of(tx, campaign_id, limit)
+            if claimed.held or claimed.skipped:
+                return claimed
+
+    def _claim_of(self, tx: Transaction, campaign_id: int | None, limit: int) -> claims.Claimed:
+        sender = self._sender
+        return claims.claim(
+            tx,
+            worker_id=sender.worker_id,
+            lane=sender.lane,
+            campaign_id=campaign_id,
+            limit=limit,
+            message_host=sender.message_host,
+            fingerprint=sender.keys.address_hmac,
+        )
+
+    def _record(self, results: list[Result], copies: list[Copy], unstarted: list[int]) -> None:
+        """What came of those that were tried, what may be kept of them, and those that were not tried."""
+        sender = self._sender
+        with sender.transaction() as tx:
+            recorded = claims.record_results(tx, sender.worker_id, results)
+            given_back = claims.give_back(tx, sender.worker_id, unstarted)
+            reached = {result.outcome.delivery_id for result in results if result.outcome.phase is Phase.EOM}
+            proofs.keep_confirmation_mails(
+                tx, sender.keys.ledger, template_source, [copy for copy in copies if copy.delivery_id in reached]
+            )
+        sender.journal.settled([result.outcome.delivery_id for result in results])
+        log.info("results_recorded", recorded=recorded, given_back=given_back)
