@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 
 @dataclass
@@ -33,8 +34,14 @@ class Curtain:
                 return
             for connection in (client, server):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_copy, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+            threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
+            other = threading.Thread(target=_copy, args=(client, server), daemon=True)
+            other.start()
+            self._answer(server, client)
+            other.join()
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError), server.makefile("rb") as reading:
@@ -52,7 +59,7 @@ class Curtain:
         return line[4:].split()[0].decode().upper() in self.hidden
 
 
-def _reply(reading: "socket.SocketIO") -> Iterator[bytes]:
+def _reply(reading: BinaryIO) -> Iterator[bytes]:
     while line := reading.readline():
         yield line
         if line[3:4] != b"-":

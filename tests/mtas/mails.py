@@ -24,7 +24,8 @@ BODIES = {
 
 TRACE = re.compile(
     rb"(?:(?:Return-Path|Received|X-Original-To|Delivered-To|X-Client-(?:Addr|Proto)|X-(?:Helo|Mail|Rcpt)-Args)"
-    rb":[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*"
+    rb":[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*",
+    re.IGNORECASE,
 )
 """What a server may put before a message; it may change nothing in it (RFC 5321 §4.4)."""
 

@@ -54,6 +54,8 @@ class Root:
         for name in MERGED:
             (self.directory / "usr" / name).mkdir(parents=True)
             (self.directory / name).symlink_to(f"usr/{name}")
+        (self.directory / "var").mkdir()
+        (self.directory / "var/run").symlink_to("/run")
         packages.unpack(self.packages, self.directory)
         for name in ("dev", "etc", "run", "tmp", "var/log", "srv/mail"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
