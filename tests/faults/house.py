@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import Engine, text
 
@@ -28,14 +30,33 @@ from tests.builders import a_campaign, a_list, many_readers
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 100.0
 
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
 WAL_IS_WRITTEN = ("fsync=off", "full_page_writes=off")
 """Survives `kill -9` of PostgreSQL. Not synchronous_commit=off: its last commits are still in memory then."""
 
 
-class FaultHouse:
-    """Started by `fault_house`. Process names: bulk, interactive, inbound, beat, web, sink, valkey, postgres."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message as a relay noted it; times are Unix times."""
 
-    def __init__(self, directory: Path) -> None:
+    recipient: str
+    message_id: str
+    at: float
+    began_at: float
+    connection: int
+    helo: str
+
+
+class FaultHouse:
+    """Started by `fault_house`.
+
+    Process names: bulk, interactive, inbound, beat, web, sink or relay, valkey, postgres. More than one of a kind:
+    bulk-2 and so on. `settings` are added to those of the house.
+    """
+
+    def __init__(self, directory: Path, settings: Mapping[str, str] = NO_SETTINGS) -> None:
+        self.settings = settings
         self.directory = directory
         self.postgres = Postgres(directory / "postgres", WAL_IS_WRITTEN)
         self.valkey = Valkey(directory / "valkey")
@@ -71,6 +92,7 @@ class FaultHouse:
             "helo_name": "localhost",
             "signup_check_dns": "false",
             "log_format": "console",
+            **self.settings,
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")}
         self.environment = clean | {f"MILEPOST_{name.upper()}": value for name, value in settings.items()}
@@ -87,19 +109,28 @@ class FaultHouse:
                 continue
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self._command(name, sink), env=self.environment, cwd=ROOT, stdout=log, stderr=log
+                    self.command(name, sink), env=self.environment, cwd=ROOT, stdout=log, stderr=log
                 )
 
-    def _command(self, name: str, sink: Sequence[str]) -> list[str]:
-        if name == "sink":
-            return [sys.executable, "-m", "tests.faults.sink", str(self.sink_port), str(self.taken_file), *sink]
+    def command(self, name: str, sink: Sequence[str] = ()) -> list[str]:
+        if name in ("sink", "relay"):
+            return [sys.executable, "-m", f"tests.faults.{name}", str(self.sink_port), str(self.taken_file), *sink]
         if name == "web":
             serve = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--port", str(self.web_port)]
             return [*serve, "service.web.app:from_environment"]
         celery = [sys.executable, "-m", "celery", "-A", "workers.app"]
         if name == "beat":
             return [*celery, "beat", "-s", str(self.directory / "beat-schedule"), "--pidfile="]
-        options = ["-P", "solo", "-Q", name, "-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+        options = [
+            "-P",
+            "solo",
+            "-Q",
+            name.partition("-")[0],
+            "-n",
+            f"{name}@%h",
+            "--without-gossip",
+            "--without-mingle",
+        ]
         return [*celery, "worker", *options]
 
     def kill(self, name: str) -> None:
@@ -116,12 +147,12 @@ class FaultHouse:
 
     def stop_all(self) -> None:
         self.engine.dispose()
-        for name in ("beat", "bulk", "interactive", "inbound", "web", "sink"):
-            if name in self.processes:
-                self.processes[name].terminate()
+        last = ("web", "sink", "relay")
+        for name in sorted(self.processes, key=lambda name: (name in last, name != "beat")):
+            self.processes[name].terminate()
         for process in self.processes.values():
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -130,6 +161,19 @@ class FaultHouse:
 
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def run(self, *words: str) -> str:
+        """`milepost …`, and what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "service", *words],
+            env=self.environment,
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout + done.stderr
 
     # What happened
 
@@ -152,6 +196,24 @@ class FaultHouse:
         """Recipients in the order in which the sink took their messages."""
         return [recipient for recipient, _, _ in self.taken_lines()]
 
+    def relay_is(self, mode: str) -> None:
+        """What `tests.faults.relay` is like from now on."""
+        place = self.taken_file.with_name(f"{self.taken_file.name}.mode")
+        part = place.with_name(f"{place.name}.part")
+        part.write_text(mode)
+        part.replace(place)
+        self.wait_until(f"the relay is {mode}", lambda: self.log("relay").splitlines()[-1:] == [f"now {mode}"])
+
+    def messages(self) -> list[Taken]:
+        """What `tests.faults.relay` has noted, in order."""
+        if not self.taken_file.exists():
+            return []
+        whole, _, _ = self.taken_file.read_text().rpartition("\n")
+        return [
+            Taken(recipient, message_id, float(at), float(began_at), int(connection), helo)
+            for recipient, message_id, at, began_at, connection, helo in map(str.split, whole.splitlines())
+        ]
+
     def taken_lines(self) -> list[tuple[str, str, float]]:
         """Recipient, Message-ID and time of each message that the sink took."""
         if not self.taken_file.exists():
@@ -159,7 +221,7 @@ class FaultHouse:
         whole, _, _ = self.taken_file.read_text().rpartition(
             "\n"
         )  # the last line may be in the middle of being written
-        lines = (line.split() for line in whole.splitlines())
+        lines = (line.split()[:3] for line in whole.splitlines())
         return [(recipient, message_id, float(at)) for recipient, message_id, at in lines]
 
     def by_status(self, campaign_id: int) -> dict[DeliveryStatus, set[str]]:
@@ -186,8 +248,8 @@ class FaultHouse:
                 raise AssertionError(f"{why}: {what}\n{logs}")
             time.sleep(0.05)
 
-    def wait_until_sent(self, campaign_id: int) -> CampaignReport:
-        self.wait_until("the campaign is sent", lambda: self.report(campaign_id).status is CampaignStatus.SENT)
+    def wait_until_sent(self, campaign_id: int, seconds: float = PATIENCE) -> CampaignReport:
+        self.wait_until("the campaign is sent", lambda: self.report(campaign_id).status is CampaignStatus.SENT, seconds)
         return self.report(campaign_id)
 
     def assert_nobody_twice_nobody_missing(self, campaign_id: int, *, uncertain_at_most: int) -> None:
@@ -204,8 +266,8 @@ class FaultHouse:
 
 
 @contextmanager
-def fault_house(directory: Path) -> Iterator[FaultHouse]:
-    house = FaultHouse(directory)
+def fault_house(directory: Path, settings: Mapping[str, str] = NO_SETTINGS) -> Iterator[FaultHouse]:
+    house = FaultHouse(directory, settings)
     try:
         house.prepare()
         yield house
