@@ -128,7 +128,8 @@ class Root:
         self.processes.clear()
 
     def _enter(self, command: Sequence[str]) -> list[str]:
-        script = 'mount --rbind /dev "$0/dev" && exec chroot "$0" "$@"'
+        # The shell stays: it dies with `unshare`, where a server that becomes another user forgets to.
+        script = 'mount --rbind /dev "$0/dev" && chroot "$0" "$@"; exit $?'
         namespaces = [*BECOME_ROOT, "--mount", "--pid", "--fork", "--kill-child"]
         return ["unshare", *namespaces, "sh", "-c", script, str(self.directory), *command]
 
