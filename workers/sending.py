@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -48,10 +49,12 @@ def recover(container: Container) -> int:
 class Heart(threading.Thread):
     """Beats for as long as the process lives: a solo worker that waits for a relay cannot answer Celery's ping."""
 
-    def __init__(self, transaction: TransactionFactory, worker_id: UUID) -> None:
+    def __init__(self, transaction: TransactionFactory, worker_id: UUID, rest: Callable[[], None]) -> None:
         super().__init__(name="heart", daemon=True)
         self._transaction = transaction
         self._worker_id = worker_id
+        self._rest = rest
+        """Lets idle connections to the relay go."""
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -61,6 +64,7 @@ class Heart(threading.Thread):
                     worker_processes.record_beat(tx, self._worker_id)
             except SQLAlchemyError:  # whatever the database has: the heart of a live worker goes on
                 log.warning("heartbeat_missed", worker_id=str(self._worker_id))
+            self._rest()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -116,7 +120,8 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         password=settings.relay_password,
         helo_name=settings.helo_name,
     )
-    heart = Heart(container.transaction, journal.worker_id)
+    transport = SmtpTransport(relay, journal)
+    heart = Heart(container.transaction, journal.worker_id, transport.rest)
     heart.start()
     log.info("worker_opened", worker_id=str(journal.worker_id), lane=lane)
     sender = Sender(
@@ -124,7 +129,7 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         journal=journal,
         transaction=container.transaction,
         clock=container.clock,
-        transport=SmtpTransport(relay, journal),
+        transport=transport,
         write=container.writer.write,
         message_host=settings.public_host,
         keys=container.keys,

@@ -12,6 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from uuid import UUID
 
@@ -142,7 +143,7 @@ def _names_a_worker(path: Path) -> bool:
 
 
 def _text(value: str | None) -> bytes:
-    return json.dumps(value).encode()
+    return b"null" if value is None else encode_basestring_ascii(value).encode()
 
 
 def _line(value: object) -> bytes:

@@ -33,6 +33,21 @@ def test_what_was_noted_is_read_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_in_the_database_is_not_believed_again(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path, uuid4())
+    for number in (1, 2, 3):
+        journal.started(number)
+    journal.answered(ANSWER)
+    journal.settled([2, 3])
+    assert (journal.read().started, dict(journal.read().outcomes)) == ({1}, {})
+    journal.started(2)
+    assert (journal.read().started, dict(journal.read().outcomes)) == ({1, 2}, {}), "claimed anew"
+    assert journal.size > 0
+    journal.clear()
+    assert journal.size == 0
+    journal.remove()
+
+
 def test_a_living_workers_journal_is_left_alone(tmp_path: Path) -> None:
     living = FileJournal(tmp_path, uuid4())
     assert list(dead_journals(tmp_path)) == []

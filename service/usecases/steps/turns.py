@@ -219,7 +219,8 @@ class Turn:
     def _hear(self) -> None:
         """What became of what was to be recorded."""
         while self._recording and self._recording[0].done():
-            self._fault = self._fault or self._recording.popleft().exception()
+            fault = self._recording.popleft().exception()
+            self._fault = self._fault or fault
 
     def _wants_more(self) -> bool:
         if self._now() < self._next_claim:
@@ -345,7 +346,8 @@ class Turn:
             self._give_back(self._ready.popleft()[0].delivery_id)
         self._flush()
         while self._recording:
-            self._fault = self._fault or self._recording.popleft().exception()
+            fault = self._recording.popleft().exception()
+            self._fault = self._fault or fault
         if self._fault is None and not self._flying:
             self._sender.journal.clear()
 
