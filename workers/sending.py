@@ -4,7 +4,6 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,11 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.bootstrap import Container
 from service.domain.deliveries import BEAT_EVERY
+from service.domain.relay_watch import RelayWatch
 from service.domain.words import Lane
 from service.mail.journal import FileJournal, dead_journals
 from service.mail.smtp import Relay, SmtpTransport
+from service.ports import Transport
 from service.store import worker_processes
-from service.store.transaction import TransactionFactory
+from service.usecases import watching
 from service.usecases.dispatching import recover_journals
 from service.usecases.steps.turns import Sender
 
@@ -49,22 +50,23 @@ def recover(container: Container) -> int:
 class Heart(threading.Thread):
     """Beats for as long as the process lives: a solo worker that waits for a relay cannot answer Celery's ping."""
 
-    def __init__(self, transaction: TransactionFactory, worker_id: UUID, rest: Callable[[], None]) -> None:
+    def __init__(self, container: Container, worker_id: UUID, transport: Transport, relay: RelayWatch) -> None:
         super().__init__(name="heart", daemon=True)
-        self._transaction = transaction
+        self._container = container
         self._worker_id = worker_id
-        self._rest = rest
-        """Lets idle connections to the relay go."""
+        self._transport = transport
+        self._relay = relay
         self._stopped = threading.Event()
 
     def run(self) -> None:
         while not self._stopped.wait(BEAT_EVERY.total_seconds()):
+            trouble = self._relay.trouble(self._container.clock.monotonic())
             try:
-                with self._transaction() as tx:
-                    worker_processes.record_beat(tx, self._worker_id)
+                with self._container.transaction() as tx:
+                    watching.record_beat(tx, self._worker_id, trouble)
             except SQLAlchemyError:  # whatever the database has: the heart of a live worker goes on
                 log.warning("heartbeat_missed", worker_id=str(self._worker_id))
-            self._rest()
+            self._transport.rest()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -121,7 +123,8 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         helo_name=settings.helo_name,
     )
     transport = SmtpTransport(relay, journal)
-    heart = Heart(container.transaction, journal.worker_id, transport.rest)
+    watch = RelayWatch(f"{settings.relay_host}:{settings.relay_port}")
+    heart = Heart(container, journal.worker_id, transport, watch)
     heart.start()
     log.info("worker_opened", worker_id=str(journal.worker_id), lane=lane)
     sender = Sender(
@@ -135,6 +138,8 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         keys=container.keys,
         jitter=jitter,
         database=ThreadPoolExecutor(1, thread_name_prefix="database"),
+        relay=watch,
+        limits=container.limits,
         rate=settings.rate_per_second,
         stopping=asked_to_stop,
     )

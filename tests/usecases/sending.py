@@ -10,6 +10,7 @@ from sqlalchemy import select
 from service.domain.deliveries import Notes
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
+from service.domain.relay_watch import RelayWatch
 from service.domain.words import CampaignStatus, Lane, Language, MailKind, Purpose
 from service.mail.memory import MemoryTransport
 from service.store import deliveries, worker_processes
@@ -102,6 +103,7 @@ def a_sender(
         keys=KEYS,
         jitter=lambda: 0.0,
         database=AtOnce(),
+        relay=RelayWatch("relay.example:25"),
         stopping=stopping,
     )
 

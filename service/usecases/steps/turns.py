@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from service.domain.breaker import NORMAL, Limits, Tally
 from service.domain.confirming import Copy
 from service.domain.deliveries import (
     FIRST_BATCH,
@@ -33,6 +34,7 @@ from service.domain.deliveries import (
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
 from service.domain.rates import Permission, free
+from service.domain.relay_watch import RelayWatch
 from service.domain.smtp_replies import Scope, decide_fate
 from service.domain.tokens import Keys
 from service.domain.words import Lane
@@ -43,8 +45,16 @@ from service.mail.writer import UnwritableError
 from service.ports import Clock, Journal, Transport
 from service.store import campaigns, claims, letters, proofs, rates, worker_processes
 from service.store.transaction import Transaction, TransactionFactory
+from service.usecases.steps import watching
+from service.usecases.steps.watching import OURSELVES
 
 log = structlog.get_logger(__name__)
+
+TEND_EVERY = 32
+"""Messages or answers, where there is enough to send; whoever waits for the relay is asked to look more often."""
+
+HELD_BACK_FOR = 0.1
+"""Seconds until a campaign of which other workers have all that may leave is looked at again."""
 
 
 class Journaled(Protocol):
@@ -85,6 +95,10 @@ class Sender:
     """Draws from -1 … 1."""
     database: Executor
     """One thread, in which all that a turn asks of PostgreSQL is done in order."""
+    relay: RelayWatch
+    """Whether the relay answers, for the heart to tell."""
+    limits: Limits = NORMAL
+    """Above which a campaign is paused."""
     rate: float | None = None
     """Mails a second that all workers together may start; None: as fast as the relay takes them."""
     stopping: Callable[[], bool] = lambda: False
@@ -115,6 +129,9 @@ class _Batch:
     asked_for: int
     skipped: int
     permission: Permission
+    campaign_id: int | None = None
+    is_held_back: bool = False
+    """A campaign's first answers are not in: until then no more of it may leave (F-15)."""
 
     @property
     def starts_end(self) -> float:
@@ -124,7 +141,10 @@ class _Batch:
     @property
     def is_short(self) -> bool:
         """Whether there was no more to claim."""
-        return len(self.letters) < min(self.asked_for, self.permission.number)
+        return len(self.letters) < self.asked_for
+
+
+_NOTHING = claims.Claimed([], 0)
 
 
 class Turn:
@@ -140,6 +160,8 @@ class Turn:
         """Started, not yet answered."""
         self._results: list[Result] = []
         self._copies: list[Copy] = []
+        self._tallies: dict[int, Tally] = {}
+        """By campaign, what has come back."""
         self._unstarted: list[int] = []
         """To be given back."""
         self._since = 0.0
@@ -154,15 +176,18 @@ class Turn:
         self._stop = False
         self._fault: BaseException | None = None
         self._measured: tuple[float, int] | None = None
+        self._calls = 0
         self.tried = 0
 
     def run(self) -> bool:
         """Returns whether its time was up before all was done. Raises what the database raised."""
         try:
             for outcome in self._sender.transport.send(self._messages()):
-                if outcome is not None:
+                if outcome is None:
+                    self._tend()
+                else:
                     self._take(outcome)
-                self._tend()
+                    self._tend_now_and_then()
         finally:
             self._close()
         if self._fault is not None:
@@ -171,7 +196,7 @@ class Turn:
 
     def _messages(self) -> Iterator[Message | None]:
         while True:
-            self._tend()
+            self._tend_now_and_then()
             if self._must_end():
                 return
             if not self._ready:
@@ -201,6 +226,12 @@ class Turn:
             or self._sender.stopping()
         )
 
+    def _tend_now_and_then(self) -> None:
+        """As `_tend`, every so often where messages follow each other quickly."""
+        self._calls += 1
+        if self._calls % TEND_EVERY == 0 or len(self._ready) * 2 <= self._sender.batch:
+            self._tend()
+
     def _tend(self) -> None:
         """Take what the other thread has done, and give it what there is to do."""
         self._hear()
@@ -213,8 +244,12 @@ class Turn:
             if self._claiming is not None:
                 self._adopt(self._claiming)
             if self._must_end() or self._exhausted or not self._wants_more():
-                return
+                break
             self._claiming = self._sender.database.submit(self._claim)
+        if self._flying or (self._ready and self._ready[0][2] <= self._now()):
+            self._sender.relay.waiting(self._now(), flying=bool(self._flying))
+        else:
+            self._sender.relay.idle()
 
     def _hear(self) -> None:
         """What became of what was to be recorded."""
@@ -250,8 +285,12 @@ class Turn:
         for place, letter in enumerate(batch.letters):
             self._ready.append((letter, batch, batch.permission.first_at + place * spacing))
         self._drained_first = batch.is_short and not batch.permission.is_spent
-        self._exhausted = not batch.letters and not batch.skipped and not batch.permission.is_spent
-        self._next_claim = batch.permission.first_at if batch.permission.is_spent else 0.0
+        self._exhausted = not (batch.letters or batch.skipped or batch.permission.is_spent or batch.is_held_back)
+        self._next_claim = 0.0
+        if batch.permission.is_spent:
+            self._next_claim = batch.permission.first_at
+        elif batch.is_held_back and not (batch.letters or self._flying or self._results or self._recording):
+            self._next_claim = self._now() + HELD_BACK_FOR
         now, done = self._now(), self.tried
         if self._measured is not None and done > self._measured[1]:
             self._sender.batch = next_batch(done - self._measured[1], now - self._measured[0])
@@ -275,7 +314,7 @@ class Turn:
             where = f"{fault.filename}:{fault.lineno}"
             log.error("letter_unwritable", delivery_id=letter.delivery_id, error=type(error).__name__, where=where)  # noqa: TRY400
             text = f"Milepost could not write this mail ({type(error).__name__}); its log says more. Nothing was sent."
-            self._take(Outcome(letter.delivery_id, Phase.DATA, 554, "5.6.0", text, "milepost"))
+            self._take(Outcome(letter.delivery_id, Phase.DATA, 554, "5.6.0", text, OURSELVES))
         else:
             if copy := copy_of(letter, message, sender.keys):
                 self._copies.append(copy)
@@ -286,9 +325,14 @@ class Turn:
         sender, batch = self._sender, self._flying.pop(outcome.delivery_id)
         verdict = decide_fate(outcome)
         if verdict.scope is Scope.RELAY:
+            sender.relay.failed(outcome, self._now())
             self._leave_alone(outcome)
         else:
             sender.hold = None
+            if outcome.code is not None and outcome.relay != OURSELVES:
+                sender.relay.answered()
+        if batch.campaign_id is not None:
+            self._tallies.setdefault(batch.campaign_id, Tally()).count(verdict, outcome.enhanced)
         self._results.append(
             decide_result(
                 outcome,
@@ -330,13 +374,13 @@ class Turn:
     def _flush(self) -> None:
         if not self._results and not self._unstarted:
             return
-        results, copies, unstarted = self._results, self._copies, self._unstarted
-        self._results, self._unstarted = [], []
+        results, copies, unstarted, tallies = self._results, self._copies, self._unstarted, self._tallies
+        self._results, self._unstarted, self._tallies = [], [], {}
         # Copies of mails that are still under way are kept with their answer.
         answered = {result.outcome.delivery_id for result in results}
         self._copies = [copy for copy in copies if copy.delivery_id not in answered]
         kept = [copy for copy in copies if copy.delivery_id in answered]
-        self._recording.append(self._sender.database.submit(self._record, results, kept, unstarted))
+        self._recording.append(self._sender.database.submit(self._record, results, kept, unstarted, tallies))
 
     def _close(self) -> None:
         """Nothing more is started: record what was answered, give back the rest, and leave an empty journal."""
@@ -362,30 +406,46 @@ class Turn:
                 log.warning("declared_lost_and_alive", worker_id=str(sender.worker_id))
                 return _Batch([], {}, tx.now, claimed_at, asked_for, 0, free(0, claimed_at))
             permission = rates.ask(tx, sender.rate, asked_for, self._now)
-            claimed = self._claim_up_to(tx, min(asked_for, permission.number))
+            limit = min(asked_for, permission.number)
+            claimed, campaign_id, held_back = _NOTHING, None, False
+            if limit and sender.lane is Lane.BULK:
+                claimed, campaign_id, held_back = self._claim_next(tx, limit)
+            elif limit:
+                claimed = self._claim_of(tx, None, limit)
             rates.charge(tx, permission, len(claimed.held))
             found = letters.read_letters(tx, [held.delivery_id for held in claimed.held])
             now = tx.now
-        attempts = {held.delivery_id: held.attempts for held in claimed.held}
-        return _Batch(found, attempts, now, claimed_at, asked_for, claimed.skipped, permission)
+        return _Batch(
+            found,
+            {held.delivery_id: held.attempts for held in claimed.held},
+            now,
+            claimed_at,
+            limit,
+            claimed.skipped,
+            permission,
+            campaign_id,
+            held_back,
+        )
 
-    def _claim_up_to(self, tx: Transaction, limit: int) -> claims.Claimed:
-        if not limit:
-            return claims.Claimed([], 0)
-        return self._claim_next(tx, limit) if self._sender.lane is Lane.BULK else self._claim_of(tx, None, limit)
+    def _claim_next(self, tx: Transaction, limit: int) -> tuple[claims.Claimed, int | None, bool]:
+        """Of the next campaign; of the one after it where nothing of that may be claimed; once round.
 
-    def _claim_next(self, tx: Transaction, limit: int) -> claims.Claimed:
-        """Of the next campaign; of the one after it where other workers claim all that is due; once round."""
+        Returns what was claimed, of which campaign, and whether a campaign's first answers are waited for.
+        """
         tried: set[int] = set()
+        held_back = False
         while True:
             campaign_id = campaigns.find_next_with_due(tx, self._sender.last_campaign)
             if campaign_id is None or campaign_id in tried:
-                return claims.Claimed([], 0)
+                return _NOTHING, None, held_back
             tried.add(campaign_id)
             self._sender.last_campaign = campaign_id
-            claimed = self._claim_of(tx, campaign_id, limit)
-            if claimed.held or claimed.skipped:
-                return claimed
+            startable = watching.count_startable(tx, campaign_id, limit)
+            held_back = held_back or startable < limit
+            if startable:
+                claimed = self._claim_of(tx, campaign_id, startable)
+                if claimed.held or claimed.skipped:
+                    return claimed, campaign_id, held_back
 
     def _claim_of(self, tx: Transaction, campaign_id: int | None, limit: int) -> claims.Claimed:
         sender = self._sender
@@ -399,7 +459,9 @@ class Turn:
             fingerprint=sender.keys.address_hmac,
         )
 
-    def _record(self, results: list[Result], copies: list[Copy], unstarted: list[int]) -> None:
+    def _record(
+        self, results: list[Result], copies: list[Copy], unstarted: list[int], tallies: dict[int, Tally]
+    ) -> None:
         """What came of those that were tried, what may be kept of them, and those that were not tried."""
         sender = self._sender
         with sender.transaction() as tx:
@@ -409,5 +471,6 @@ class Turn:
             proofs.keep_confirmation_mails(
                 tx, sender.keys.ledger, template_source, [copy for copy in copies if copy.delivery_id in reached]
             )
+            watching.note_results(tx, tallies, sender.limits)
         sender.journal.settled([result.outcome.delivery_id for result in results])
         log.info("results_recorded", recorded=recorded, given_back=given_back)
