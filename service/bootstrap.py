@@ -14,6 +14,8 @@ from service import egress, telemetry
 from service import settings as settings_module
 from service.content.fetch import Fetcher
 from service.domain.activities import Activities, parse_activities
+from service.domain.addresses import parse_address
+from service.domain.breaker import Limits
 from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
@@ -22,7 +24,7 @@ from service.domain.retention import Retention, parse_retention
 from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
 from service.egress import Allowed
-from service.errors import ConfigurationError, DatabaseAwayError
+from service.errors import ConfigurationError, DatabaseAwayError, ServiceError
 from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
 from service.settings import Settings
@@ -32,6 +34,7 @@ from service.store.transaction import TransactionFactory, factory
 from service.taskqueue import CeleryTaskQueue
 from service.texts import templates_dir
 from service.usecases import starting
+from service.usecases.watching import Operators
 
 DNS_PORT = 53
 REDIS_PORT = 6379
@@ -61,6 +64,9 @@ class Container:
     writer: Writer
     fetcher: Fetcher
     ceilings: Ceilings
+    operators: Operators
+    limits: Limits
+    """Above which a campaign pauses itself."""
     disposable_domains: frozenset[str]
     """A-labels for which nobody can sign up, by the operator's own list (E-10)."""
     checkpoint_file: AppendOnlyFile
@@ -94,6 +100,10 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         processors=processors,
         writer=Writer(publisher, keys),
         fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
+        operators=_operators(settings),
+        limits=Limits(
+            settings.breaker_dead_percent, settings.breaker_failed_percent, settings.breaker_uncertain_percent
+        ),
         ceilings=Ceilings(settings.signup_domain_per_hour, settings.signup_form_per_hour),
         disposable_domains=_disposable_domains(settings.disposable_domains_file),
         checkpoint_file=AppendOnlyFile(ledger_dir / "checkpoints.jsonl"),
@@ -101,6 +111,14 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         retention=parse_retention((privacy / "retention.toml").read_text(encoding="utf-8")),
         activities=parse_activities((privacy / "activities.toml").read_text(encoding="utf-8")),
     )
+
+
+def _operators(settings: Settings) -> Operators:
+    try:
+        addresses = tuple(parse_address(each, reserved=True).address for each in settings.operators_mail)
+    except ServiceError as error:
+        raise ConfigurationError(f"MILEPOST_OPERATORS_MAIL: {error.message} Nothing was started.") from None
+    return Operators(addresses, settings.operators_language)
 
 
 def _disposable_domains(file: Path | None) -> frozenset[str]:

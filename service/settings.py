@@ -129,6 +129,33 @@ class Settings(BaseModel):
         le=1_000_000,
         description="Mails a second that all workers on all hosts together may start; empty: no limit.",
     )
+    operators_mail: Several = Field(
+        (),
+        description="Who is mailed when the relay cannot be used or a campaign was paused by itself, comma-separated; "
+        "nobody by default, and `milepost doctor` says so.",
+    )
+    operators_language: Language = Field(Language.EN, description="The language of these mails.")
+    breaker_dead_percent: float = Field(
+        2.0,
+        gt=0,
+        le=100,
+        description="A campaign pauses itself when more of its first 500 addresses than this do not exist: lists like "
+        "that get a sender blocked everywhere (C-17).",
+    )
+    breaker_failed_percent: float = Field(
+        5.0,
+        gt=0,
+        le=100,
+        description="A campaign pauses itself when more than this of any 500 answers are permanent refusals, for "
+        "whatever reason (C-17).",
+    )
+    breaker_uncertain_percent: float = Field(
+        10.0,
+        gt=0,
+        le=100,
+        description="A campaign pauses itself when of more than this of any 500 mails nobody knows whether the relay "
+        "took them; a person would have to decide about each.",
+    )
     processors_file: Path | None = Field(
         None,
         description="The register of processors (TOML): who handles readers' data for you, the relay above all. A "
@@ -189,6 +216,7 @@ class Settings(BaseModel):
         "trusted_proxies",
         "content_hosts",
         "content_private_hosts",
+        "operators_mail",
         mode="before",
     )
     @classmethod

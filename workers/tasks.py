@@ -25,6 +25,7 @@ from service.usecases import (
     retaining,
     sealing,
     subscribing,
+    watching,
 )
 from workers.app import app, container
 from workers.sending import Senders, recover
@@ -77,6 +78,8 @@ def sweep(task: Task) -> None:
     with container().transaction() as tx:
         erasing.wake(tx)
         swept = dispatching.sweep(tx)
+    with container().transaction() as tx:
+        watching.tell_operators(tx, container().operators)
     if swept.finished or swept.released or swept.unplanned or swept.cancelled:
         log.info("swept", finished=swept.finished, released=swept.released, unplanned=swept.unplanned)
 

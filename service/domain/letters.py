@@ -59,6 +59,17 @@ class LetterChange:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterNotice:
+    """What an operator is told of."""
+
+    is_over: bool
+    began_at: datetime
+    facts: dict[str, str | int]
+    """`about` ("relay" or "campaign"), `kind`, and what fills the sentences about that."""
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """One mail to one recipient. Which of the optional parts are set follows from `kind`."""
 
@@ -87,6 +98,7 @@ class Letter:
     """The consent event that this mail is sent on; its receipt is linked from a welcome."""
     signup: LetterSignup | None = None
     change: LetterChange | None = None
+    notice: LetterNotice | None = None
     subject: str | None = None
     """Of a campaign's revision."""
     body: str | None = None

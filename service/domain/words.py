@@ -132,6 +132,8 @@ class MailKind(StrEnum):
     """Asks an imported address, once ever, whether its owner agrees: no evidence of consent came with it (E-11)."""
     DIGEST = "digest"
     CAMPAIGN = "campaign"
+    OPERATOR_NOTICE = "operator_notice"
+    """Tells an operator that something is broken or was paused, and when it is over. Never goes to a reader."""
 
 
 ASKS_FOR_CONSENT = frozenset({MailKind.CONFIRMATION, MailKind.REPERMISSION})

@@ -19,7 +19,7 @@ from service.domain.words import LIST_MAIL, MailKind, Purpose
 from service.mail.links import Links, host_of
 from service.mail.markdown import convert
 from service.mail.render import listing
-from service.texts import Catalogue, day
+from service.texts import Catalogue, day, minute
 
 LONGEST_NAME = 60
 TOPICS_NAMED = 3
@@ -67,6 +67,8 @@ def merge_fields(
             values |= _digest(letter, publisher, text)
         case MailKind.CAMPAIGN:
             values |= _campaign(letter, publisher, text)
+        case MailKind.OPERATOR_NOTICE:
+            values |= {"notice": _notice(letter, publisher, text)}
     return values
 
 
@@ -160,6 +162,27 @@ def _campaign(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any
             "has_title": body.has_title,
         },
     }
+
+
+def _notice(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
+    """What happened, what was not done, what to do; when it is over, only that."""
+    if letter.notice is None:
+        raise ValueError("an operator is told of something")
+    notice = letter.notice
+    about, kind = notice.facts["about"], notice.facts["kind"]
+    values: dict[str, Any] = {**notice.facts, "at": minute(letter.language, notice.began_at)}
+
+    def say(key: str) -> str:
+        return text(f"operator_notice.{about}_{key}", **values)
+
+    title = say("over_title" if notice.is_over else "title")
+    if notice.is_over:
+        values["until"] = minute(letter.language, notice.ended_at or notice.began_at)
+        lines, command = [say("over")], ""
+    else:
+        said = [text("operator_notice.said", said=values["said"])] if values.get("said") else []
+        lines, command = [say(str(kind)), *said, say("spared"), say("todo")], say("command")
+    return {"subject": f"{publisher.name}: {title}", "title": title, "lines": lines, "command": command}
 
 
 def _values(purposes: Iterable[Purpose]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
 
-from service.domain.letters import Letter, LetterArticle, LetterChange, LetterSignup
+from service.domain.letters import Letter, LetterArticle, LetterChange, LetterNotice, LetterSignup
 from service.domain.words import Language, MailKind, Purpose
 from service.store.transaction import Transaction
 
@@ -17,12 +18,16 @@ def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
     rows = {row["id"]: row for row in tx.session.execute(text(_LETTERS), ids).mappings()}
     issues = any(row["article_ids"] for row in rows.values())
     articles = _read_articles(tx, ids) if issues else {}
-    return [_letter(dict(rows[delivery_id]), articles.get(delivery_id, ())) for delivery_id in delivery_ids]
+    letters = [_letter(dict(rows[delivery_id]), articles.get(delivery_id, ())) for delivery_id in delivery_ids]
+    if any(letter.kind is MailKind.OPERATOR_NOTICE for letter in letters):
+        told = _read_notices(tx, ids)
+        letters = [replace(letter, notice=told.get(letter.delivery_id)) for letter in letters]
+    return letters
 
 
 # A confirmation speaks the language of the form, and repeats nothing that somebody typed into it (E-09).
 _LETTERS = """
-SELECT d.id, d.kind, d.test_address IS NOT NULL AS test, d.subscriber_id,
+SELECT d.id, d.kind, d.test_address IS NOT NULL AND d.kind <> 'operator_notice' AS test, d.subscriber_id,
        CASE WHEN d.kind = 'address_change' THEN nullif(h.address, '') ELSE coalesce(s.address, d.test_address) END
            AS address,
        coalesce(d.test_language, CASE WHEN d.kind IN ('confirmation', 'repermission') THEN g.language END, s.language)
@@ -60,6 +65,17 @@ CROSS JOIN LATERAL unnest(i.article_ids) WITH ORDINALITY AS shown(article_id, pl
 JOIN articles a ON a.id = shown.article_id
 WHERE d.id = ANY(:ids) ORDER BY d.id, shown.place
 """
+
+
+_NOTICES = """
+SELECT m.delivery_id, m.is_over, n.began_at, n.ended_at, n.facts
+FROM operator_mails m JOIN operator_notices n ON n.id = m.notice_id WHERE m.delivery_id = ANY(:ids)
+"""
+
+
+def _read_notices(tx: Transaction, ids: dict[str, list[int]]) -> dict[int, LetterNotice]:
+    rows = tx.session.execute(text(_NOTICES), ids)
+    return {row.delivery_id: LetterNotice(row.is_over, row.began_at, row.facts, row.ended_at) for row in rows}
 
 
 def _read_articles(tx: Transaction, ids: dict[str, list[int]]) -> dict[int, list[LetterArticle]]:

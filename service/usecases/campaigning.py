@@ -11,7 +11,7 @@ from service.domain.tokens import Keys
 from service.domain.words import CampaignStatus, Lane, Language, Purpose, SubscriptionState
 from service.errors import Kind, ServiceError
 from service.ports import Hint
-from service.store import audit, campaigns, deliveries, lists, subscribers, suppressions
+from service.store import audit, campaigns, deliveries, lists, subscribers, suppressions, watches
 from service.store.schema import Campaign
 from service.store.transaction import Transaction, TransactionFactory
 
@@ -145,8 +145,10 @@ def pause_campaign(tx: Transaction, campaign_id: int, *, by: str, reason: str | 
 
 
 def resume_campaign(tx: Transaction, campaign_id: int, *, by: str) -> None:
+    """Go on. What came back so far counts no more: whoever resumes what Milepost paused knows of it."""
     campaign = campaigns.lock_campaign(tx, campaign_id)
     campaigns.move_campaign(tx, campaign, Act.RESUME, by=by)
+    watches.forget_watch(tx, campaign_id)
     tx.hint(Hint.SEND_DUE, Lane.BULK)
 
 

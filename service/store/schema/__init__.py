@@ -38,6 +38,7 @@ from service.store.schema.subscribers import (
     Suppression,
     Topic,
 )
+from service.store.schema.watching import CampaignWatch, OperatorMail, OperatorNotice, RelayTrouble
 
 __all__ = [
     "AddressChange",
@@ -49,6 +50,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Campaign",
+    "CampaignWatch",
     "Checkpoint",
     "ConfirmationMail",
     "ConsentEvent",
@@ -68,7 +70,10 @@ __all__ = [
     "MailTemplate",
     "MailedArticle",
     "Notice",
+    "OperatorMail",
+    "OperatorNotice",
     "PrivacyRequest",
+    "RelayTrouble",
     "RetentionRun",
     "Revision",
     "Run",
