@@ -56,7 +56,7 @@ def create(
                 by=operator_name(),
             )
         report = following.get_report(container, campaign_id)
-    following.show_report(report, json=json)
+        following.show_report(container, report, json=json)
     note(f"Nothing was sent yet. Try it: `milepost campaign test {campaign_id} --to you@…`, then `campaign send`.")
 
 
@@ -90,11 +90,10 @@ def show_reports(reports: "list[CampaignReport]", *, json: bool, empty: str) -> 
     if json:
         show_json([vars(report) for report in reports])
         return
-    counted = (DeliveryStatus.ACCEPTED, DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.UNCERTAIN)
     show_table(
-        ("id", "kind", "name", "list", "purpose", "status", "audience", *counted),
+        ("id", "kind", "name", "list", "purpose", "status", "by", "audience", *DeliveryStatus),
         (
-            (r.id, r.kind, r.name, r.list_slug, r.purpose, r.status, r.audience, *(r.buckets[b] for b in counted))
+            (r.id, r.kind, r.name, r.list_slug, r.purpose, r.status, r.changed_by, r.audience, *r.buckets.values())
             for r in reports
         ),
         empty=empty,
@@ -110,17 +109,17 @@ def show(campaign_id: CampaignId, json: Json = False) -> None:
         with container.transaction() as tx:
             campaign = get_campaign(tx, campaign_id)
         report = following.get_report(container, campaign_id)
-    if not json and campaign.subject is not None:
-        say(f"Subject: {campaign.subject}\n\n{campaign.body}\n")
-    following.show_report(report, json=json, subject=campaign.subject, body=campaign.body)
+        if not json and campaign.subject is not None:
+            say(f"Subject: {campaign.subject}\n\n{campaign.body}\n")
+        following.show_report(container, report, json=json, subject=campaign.subject, body=campaign.body)
 
 
 @app.command()
 def status(campaign_id: CampaignId, json: Json = False) -> None:
-    """Show the report: every planned recipient is in exactly one bucket."""
+    """Show the report: every planned recipient is in exactly one bucket. Also how fast it goes, and who holds what."""
     with opened() as container:
         report = following.get_report(container, campaign_id)
-    following.show_report(report, json=json)
+        following.show_report(container, report, json=json)
 
 
 @app.command("test")
@@ -161,7 +160,7 @@ def send(campaign_id: CampaignId, wait: Wait = True, json: Json = False) -> None
         with container.transaction() as tx:
             order_campaign(tx, campaign_id, by=operator_name())
         report = following.follow(container, campaign_id) if wait else following.get_report(container, campaign_id)
-    following.show_report(report, json=json)
+        following.show_report(container, report, json=json)
     if wait:
         raise typer.Exit(following.exit_code(report))
 
@@ -208,9 +207,9 @@ def resolve(
         with container.transaction() as tx:
             resolved = resolve_uncertain(tx, campaign_id, decision, by=operator_name())
         report = following.get_report(container, campaign_id)
-    if not json:
-        say(f"{resolved} uncertain: {'sent again' if resend else 'closed'}.")
-    following.show_report(report, json=json, resolved=resolved)
+        if not json:
+            say(f"{resolved} uncertain: {'sent again' if resend else 'closed'}.")
+        following.show_report(container, report, json=json, resolved=resolved)
 
 
 def _act(
@@ -224,4 +223,4 @@ def _act(
         with container.transaction() as tx:
             act(tx)
         report = following.get_report(container, campaign_id)
-    following.show_report(report, json=json)
+        following.show_report(container, report, json=json)

@@ -88,7 +88,7 @@ def send(slug: Slug, wait: Wait = True, json: Json = False) -> None:
             note(f"Run {started.run_id} of {slug} is campaign {started.campaign_id}.")
         campaign_id = started.campaign_id
         report = following.follow(container, campaign_id) if wait else following.get_report(container, campaign_id)
-    following.show_report(report, json=json, run_id=started.run_id, campaign_id=campaign_id)
+        following.show_report(container, report, json=json, run_id=started.run_id, campaign_id=campaign_id)
     if wait:
         raise typer.Exit(following.exit_code(report))
 

@@ -1,15 +1,14 @@
 """`milepost doctor`: every part an installation needs, one by one, with the command that mends it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import typer
 
-from service.cli import probes
+from service.cli import probes, watching
 from service.cli.console import ExitCode, Json, say, show_json
+from service.cli.findings import Finding, Verdict
 from service.cli.opening import opened, read_settings
 from service.cli.refusals import first_line
 from service.domain.deliveries import PRESUMED_DEAD
@@ -23,29 +22,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class Verdict(StrEnum):
-    FINE = "ok"
-    WARNING = "warning"
-    FAULT = "fault"
-
-
 SEALING_OVERDUE = timedelta(minutes=3)
 """A worker seals every minute (docs/consent.md); a busy one may be late by some seconds."""
 MARKS = {Verdict.FINE: "✓", Verdict.WARNING: "!", Verdict.FAULT: "✗"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    verdict: Verdict
-    message: str
-    remedy: str | None = None
-    """The command or setting that mends it."""
-
-
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Check settings, directory, database, ledger, Redis, relay, words, workers and sources. Changes nothing."""
+    """Check settings, directory, database, ledger, Redis, relay, words, workers, mail and sources. Changes nothing."""
     findings = []
     for finding in examine():
         findings.append(finding)
@@ -75,7 +59,7 @@ def examine() -> Iterator[Finding]:
         place = f"{settings.relay_host}:{settings.relay_port}"
         yield _server("relay", probes.relay_trouble(settings), f"{place} would take mail")
         if all(finding.verdict is Verdict.FINE for finding in database):
-            for check in (_fit, _ledger, _privacy_requests, _wordings, _workers, _held, _sources):
+            for check in (_fit, _ledger, _privacy_requests, _wordings, _workers, *watching.CHECKS, _held, _sources):
                 yield from check(container)
 
 

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.3
 """Often enough for a bar that moves; a report is one statement."""
 NOBODY_SENDS_AFTER = timedelta(seconds=30)
+STOPPED = frozenset({CampaignStatus.PAUSED, CampaignStatus.CANCELLED})
 STILL_MOVING = frozenset({CampaignStatus.PLANNING, CampaignStatus.SENDING})
 OPEN = (DeliveryStatus.QUEUED, DeliveryStatus.SENDING)
 
@@ -103,16 +105,31 @@ def exit_code(report: "CampaignReport") -> int:
     return ExitCode.OK if report.status is CampaignStatus.SENT else ExitCode.UNFINISHED
 
 
-def show_report(report: "CampaignReport", *, json: bool, **more: object) -> None:
-    """One campaign's numbers; `more` goes into the JSON document beside them."""
+def show_report(container: "Container", report: "CampaignReport", *, json: bool, **more: object) -> None:
+    """One campaign's numbers and how it gets on; `more` goes into the JSON document beside them."""
+    from service.store.progress import get_progress
+
+    with container.transaction() as tx:
+        progress = get_progress(tx, report)
     if json:
-        show_json({**more, **vars(report)})
+        show_json({**more, **vars(report), **asdict(progress)})
         return
     say(f"{report.kind} {report.id} ({report.name}): {report.status}" + (f", {report.reason}" if report.reason else ""))
+    if report.status in STOPPED:
+        say(f"  {report.status} by {report.changed_by}")
     for status, number in report.buckets.items():
         if number:
             say(f"  {number:>8} {status}{_why(report) if status is DeliveryStatus.SKIPPED else ''}")
     say(f"  {report.audience:>8} in all")
+    if progress.per_second:
+        left = timedelta(seconds=progress.seconds_left or 0)
+        say(f"  {progress.per_second:>8} a second; about {left} left")
+    for held in progress.held:
+        silent = "" if held.beats else ", silent"
+        say(f"  {held.number:>8} held by worker {held.worker_id} on {held.host}{silent}")
+    for said in progress.said:
+        code = " ".join(str(part) for part in (said.code, said.enhanced) if part)
+        say(f"  {said.number:>8} {said.fate}: {code or 'no answer'} {said.text}".rstrip())
     advise(report)
 
 

@@ -10,6 +10,7 @@ from service.cli.console import ExitCode, Json, note, say, show_json, show_table
 from service.cli.opening import opened, operator_name
 from service.cli.serving import worker_app
 from service.domain.deliveries import PRESUMED_DEAD
+from service.domain.relay_watch import REMEDY, explain
 from service.domain.words import Lane, SignupState
 
 app = typer.Typer()
@@ -17,22 +18,34 @@ app = typer.Typer()
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show counts of readers, sign-ups, consent events and deliveries, and the workers. Names nobody."""
+    """Show counts of readers, sign-ups, consent events and deliveries, the workers, and what is in trouble.
+
+    Names no reader. A relay that is not answering is shown within 20 seconds.
+    """
     from service.store.health import list_open_worker_processes
     from service.store.reports import get_overview
+    from service.store.watches import list_relays_down, list_tripped
 
     fields = ("id", "lane", "host", "pid", "started_at", "beat_at")
     with opened() as container, container.transaction() as tx:
         overview = get_overview(tx)
         workers = [{field: getattr(w, field) for field in fields} for w in list_open_worker_processes(tx)]
+        down, tripped = list_relays_down(tx), list_tripped(tx)
     if json:
-        show_json({**overview, "workers": workers})
+        show_json({**overview, "workers": workers, "relays_not_answering": down, "paused_by_milepost": tripped})
         return
     for name, value in overview.items():
         said = ", ".join(f"{number} {word}" for word, number in value.items()) if isinstance(value, dict) else value
         say(f"{name.replace('_', ' '):<16} {said or 'none'}")
     if number := overview["signups"].get(SignupState.HELD):
         note(f"{number} sign-ups are held: far more than usual came. `milepost signups held` shows them.")
+    for relay in down:
+        what = explain(relay.kind, relay.relay, relay.phase, relay.code, relay.text)
+        say(f"relay not answering since {relay.since:%Y-%m-%d %H:%M:%SZ}: {what}; seen on {', '.join(relay.hosts)}")
+        note(f"{REMEDY}.")
+    for campaign in tripped:
+        say(f"campaign {campaign.campaign_id} ({campaign.name}) was paused by milepost: {campaign.cause}")
+        note(f"`milepost campaign show {campaign.campaign_id}` says why and what to do.")
     say()
     show_table(
         ("worker", "lane", "host", "process", "started", "last beat"),

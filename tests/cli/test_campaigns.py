@@ -301,4 +301,5 @@ def test_the_document_has_one_shape(milepost: Milepost, readers: int) -> None:
     assert set(document) == {
         "id", "name", "kind", "list_slug", "purpose", "status", "reason", "changed_by", "audience", "buckets",
         "skipped", "attempts", "oldest_due_at", "lost_leases", "created_at", "ordered_at", "planned_at", "finished_at",
+        "per_second", "seconds_left", "held", "said",
     }  # fmt: skip

@@ -40,6 +40,7 @@ def healthy(house: Settings, owner: Engine, valkey: Valkey, relay: int, monkeypa
     """Everything an installation needs; the workers are heartbeats only."""
     monkeypatch.setenv("MILEPOST_REDIS_URL", valkey.url)
     monkeypatch.setenv("MILEPOST_RELAY_PORT", str(relay))
+    monkeypatch.setenv("MILEPOST_OPERATORS_MAIL", "ops@fjellsko.example")
     for lane in ("interactive", "bulk", "inbound"):
         add_worker(owner, lane, datetime.now(UTC))
     return house
@@ -66,11 +67,11 @@ def test_a_healthy_installation(milepost: Milepost, healthy: Settings) -> None:
     assert {f["check"] for f in ran.document["findings"]} == {
         "settings", "state_dir", "database", "database role", "migrations", "redis", "relay", "ledger", "wordings",
         "worker interactive", "worker bulk", "worker inbound", "held sign-ups", "sources",
-        "may serve", "privacy requests",
+        "may serve", "privacy requests", "relay at work", "mail to operators",
     }  # fmt: skip
     said = milepost("doctor")
     assert said.code == 0
-    assert said.out.count("✓") == 16
+    assert said.out.count("✓") == 18
 
 
 def test_what_is_down_is_named_with_its_remedy(milepost: Milepost, house: Settings) -> None:

@@ -248,7 +248,7 @@ class Turn:
             self._claiming = self._sender.database.submit(self._claim)
         if self._flying or (self._ready and self._ready[0][2] <= self._now()):
             self._sender.relay.waiting(self._now(), flying=bool(self._flying))
-        else:
+        elif self._exhausted:  # not while the next are being claimed: of a relay that lets nobody in all go back
             self._sender.relay.idle()
 
     def _hear(self) -> None:
