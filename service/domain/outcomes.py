@@ -30,6 +30,8 @@ class Message:
     envelope_from: str
     rcpt_to: str
     data: bytes
+    clean: bool = False
+    """Whoever made it has seen to the above, and that no line begins with a dot: the wire need not look."""
 
 
 @dataclass(frozen=True, slots=True)

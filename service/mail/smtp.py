@@ -1,324 +1,432 @@
-"""The wire, simple: one connection to the relay over smtplib, kept across batches.
+"""The wire: the port `Transport` over many connections to the relay, or to a second one while the first does not work.
 
-Low-level commands instead of `sendmail`, so that the journal is written before the final dot and every reply keeps its
-phase. Timeouts are RFC 5321 §4.5.3.2's (A-46). Replies lose addresses before anybody sees them (C-06).
+Whoever sends is a plain thread; the loop that the connections need runs inside `send` only, for moments, so that
+messages are asked for and outcomes told where the caller stands. Connections live from one `send` to the next.
+
+Each is opened when there is work for it, and no more than the relay lets in. The journal is written before a final dot
+is, and again before anybody hears of an answer. What the connections say, and what they make of the answers, stands in
+`smtp_connection`; how they are opened in `smtp_opening`; time limits in `smtp_limits`; policy nowhere here.
 """
 
+import asyncio
 import re
-import smtplib
-import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import structlog
 
 from service.domain.outcomes import Message, Outcome, Phase
-from service.domain.words import RelayTls
+from service.mail import smtp_limits as limits
+from service.mail.smtp_connection import Connection, State
+from service.mail.smtp_opening import Relay, open_session, tls_context
+from service.mail.smtp_replies import ReplyError, outcome_of
 from service.ports import Journal
 
-CONNECT_SECONDS = 30.0
-"""Until TCP answers; RFC 5321 names none, and a relay of our own is near."""
+try:
+    import uvloop as loops
+except ImportError:  # where it does not install, asyncio's own loop does the same, slower
+    loops = asyncio  # type: ignore[misc]
 
-REPLY_SECONDS = {Phase.DATA: 120.0, Phase.EOM: 600.0}
-"""RFC 5321 §4.5.3.2.4, .6. A relay that gives up on us earlier closes the connection, so this is for silence only."""
+__all__ = ["Relay", "SmtpTransport"]
 
-BLOCK_SECONDS = 180.0
-"""RFC 5321 §4.5.3.2.5: while the message is being written."""
+log = structlog.get_logger(__name__)
 
-OTHER_REPLY_SECONDS = 300.0
-"""RFC 5321 §4.5.3.2.1 to .3: greeting, MAIL, RCPT."""
+QUANTUM_SECONDS = 0.01
+"""How long an outcome waits for others before the caller hears of them together."""
+POLL_SECONDS = 0.002
+"""How soon the caller is asked again whether there is a message."""
+MOMENT_SECONDS = 0.25
+"""After so long without an outcome the caller hears that there was none."""
+SWEEP_SECONDS = 0.1
+ENOUGH = 32
+"""Outcomes that the caller is to hear of now."""
+MANY_MESSAGES = 1000
 
-RECONNECT_SECONDS = 1.0
-"""A message that has been pulled waits no longer for another connection: an unsubscribe counts within 5 s."""
+LATE = "The relay let us in too late for this message; it goes back."
 
-GOODBYE_SECONDS = 2.0
-"""After QUIT nothing is at stake any more."""
-
-READY, TEMPORARY, GO_AHEAD = 2, 4, 354
-CLOSING = 421
-LONGEST_TEXT = 500
-
-_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00|[\x80-\xff]")
-_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 _ENVELOPE = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")
 """ASCII without blanks and angle brackets: what can stand in MAIL and RCPT without SMTPUTF8."""
-_ENHANCED = re.compile(r"\W{0,2}([245]\.\d{1,3}\.\d{1,3})\b[ :-]*")
-_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """The smart host, and how to speak to it."""
-
-    host: str
-    port: int
-    tls: RelayTls
-    user: str | None
-    password: str | None
-    helo_name: str | None
-
-
-class _ReplyError(Exception):
-    """The relay said no, or nothing at all, in this phase."""
-
-    def __init__(self, phase: Phase, code: int | None, text: str) -> None:
-        super().__init__(text)
-        self.phase, self.code, self.text = phase, code, text
+_ENVELOPE_UTF8 = re.compile(r"[!-;=?A-~\u00a1-\U0010ffff]+@[!-;=?A-~\u00a1-\U0010ffff]+")
 
 
 class SmtpTransport:
-    """The port `Transport` over one connection."""
+    """The port `Transport`. `connections`: at most so many, each for at most `messages_per_connection`."""
 
-    def __init__(self, relay: Relay, journal: Journal) -> None:
-        self._relay = relay
+    def __init__(
+        self,
+        relay: Relay,
+        journal: Journal,
+        *,
+        second: Relay | None = None,
+        connections: int = 1,
+        messages_per_connection: int = MANY_MESSAGES,
+        new_loop: Callable[[], asyncio.AbstractEventLoop] = loops.new_event_loop,
+    ) -> None:
+        self.eager = connections > 1
+        self._relays: Sequence[Relay] = (relay, second) if second else (relay,)
         self._journal = journal
-        self._connection: _Connection | None = None
-        self._untold: _ReplyError | None = None
-        """Why there was no connection, where no message was left to tell it of: told of the next one instead."""
+        self._most_connections = connections
+        self._most_messages = messages_per_connection
+        self._new_loop = new_loop
+        self._lock = threading.Lock()
+        """Whoever holds it may run the loop."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: ssl.SSLContext | None = None
+        self._connections: dict[Connection, Relay] = {}
+        """Those on which messages may be sent."""
+        self._idle: list[Connection] = []
+        self._leaving: set[Connection] = set()
+        self._openings: dict[asyncio.Task[None], Relay] = {}
+        self._active = relay
+        """Whom new connections are opened to."""
+        self._first_again_at = 0.0
+        self._opened_at = 0.0
+        self._allowed = connections
+        """So many the relay lets in, as far as is known."""
+        self._widen_at = 0.0
+        self._untold: tuple[Relay, ReplyError] | None = None
+        """Why there is no connection; told of the next message."""
+        self._asked = False
+        """Whether this caller has been asked for a message."""
+        self._again: deque[tuple[Message, float]] = deque()
+        """To begin once more elsewhere, and when each was pulled or taken back."""
+        self._source: Iterator[Message | None] = iter(())
+        self._exhausted = True
+        self._waiting = False
+        """Whether there was no message just now."""
+        self._started = 0
+        self._outcomes: list[Outcome] = []
+        self._enough = ENOUGH if self.eager else 1
+        self._fault: BaseException | None = None
+        self._next_sweep = 0.0
 
     def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
-        # First a session, then a message: a relay may take minutes to let us in.
-        self._drop_if_dead()
-        failure = self._untold = self._untold or self._connect_if_needed()
-        for message in messages:
-            if message is None:
-                yield None
-                time.sleep(0.002)
-                continue
-            outcome = self._send_one(message, failure)
-            failure = self._untold = None
-            self._journal.answered(outcome)
-            yield outcome
+        with self._lock:
+            try:
+                yield from self._work(messages)
+            finally:
+                self._abandon()
 
     def rest(self) -> None:
-        """One idle connection is nobody's burden."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._loop is None:
+                return
+            self._run(POLL_SECONDS)  # what was said meanwhile
+            long_ago = time.monotonic() - limits.IDLE_SECONDS
+            self._say_goodbye([connection for connection in self._idle if connection.since < long_ago])
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.wait_up_to(GOODBYE_SECONDS)
-            with suppress(OSError, smtplib.SMTPException):
-                connection.docmd("QUIT")
-            connection.close()
+        with self._lock:
+            loop = self._loop
+            if loop is None:
+                return
+            for opening in self._openings:
+                opening.cancel()
+            self._run(POLL_SECONDS)
+            self._say_goodbye(list(self._connections))
+            for connection in [*self._leaving, *self._connections]:
+                connection.abort()
+            self._run(0)
+            self._loop = None
+            loop.close()
 
-    def _drop_if_dead(self) -> None:
-        """What is kept from an earlier batch may have been closed meanwhile, or lead nowhere any more."""
-        if self._connection is not None:
-            with suppress(_ReplyError):
-                self._command(self._connection, Phase.MAIL, "NOOP")
+    # The pool, as its connections see it
 
-    def _connect_if_needed(self) -> _ReplyError | None:
-        """Why there is no connection; None if there is one."""
-        try:
-            self._connection = self._connection or _connect(self._relay)
-        except _ReplyError as error:
-            return error
+    def pull(self, connection: Connection) -> Message | None:
+        """The next message that may start on `connection`; None if there is none just now."""
+        while self._fault is None:
+            message = self._again.popleft()[0] if self._again else self._next()
+            if message is None:
+                return None
+            defect = _defect(message, connection)
+            if defect is None:
+                self._started += 1
+                return message
+            self.tell(defect)
+            if not self.eager:
+                return None
         return None
 
-    def _send_one(self, message: Message, failure: _ReplyError | None) -> Outcome:
-        defect = _defect(message)
-        if defect is not None:
-            return defect
+    def start(self, delivery_id: int) -> bool:
         try:
-            if failure is not None:
-                raise failure
-            connection = self._begin(message)
-            code, text = self._transfer(connection, message)
-        except _ReplyError as error:
-            return _outcome(message, error.phase, error.code, error.text, self._relay)
-        return _outcome(message, Phase.EOM, code, text, self._relay)
+            self._journal.started(delivery_id)
+        except Exception as error:  # noqa: BLE001 - the caller hears of it: asyncio would only log it
+            self._fail(error)
+            return False
+        return True
 
-    def _begin(self, message: Message) -> "_Connection":
-        """A connection on which MAIL has been accepted. One that the relay closed is replaced unseen, if at once."""
-        command = f"MAIL FROM:<{message.envelope_from}>"
-        if self._connection is not None:
-            try:
-                self._command(self._connection, Phase.MAIL, command)
-            except _ReplyError as error:
-                if error.code not in (None, CLOSING):
-                    raise
-                self._drop()
-            else:
-                return self._connection
-        began = time.monotonic()
-        self._connection = _connect(self._relay)
-        if time.monotonic() - began > RECONNECT_SECONDS:
-            raise _ReplyError(Phase.CONNECT, None, "The relay let us in too late for this message; it goes back.")
-        self._command(self._connection, Phase.MAIL, command)
-        return self._connection
-
-    def _transfer(self, connection: "_Connection", message: Message) -> tuple[int | None, str]:
-        self._command(connection, Phase.RCPT, f"RCPT TO:<{message.rcpt_to}>")
-        self._command(connection, Phase.DATA, "DATA", expect=GO_AHEAD)
-        connection.wait_up_to(BLOCK_SECONDS)
-        data = _LEADING_DOT.sub(b"..", message.data)  # RFC 5321 §4.5.2
+    def tell(self, outcome: Outcome) -> None:
         try:
-            connection.send(data if data.endswith(b"\r\n") else data + b"\r\n")
-        except (OSError, smtplib.SMTPException) as error:
-            self._drop()
-            raise _ReplyError(Phase.DATA, None, _reason(error)) from None
-        try:
-            self._journal.started(message.delivery_id)
-        except OSError:
-            self._drop()  # without the final dot the relay discards what it has (RFC 5321 §4.1.1.4)
-            raise
-        code, text = self._reply(connection, Phase.EOM, b".\r\n")
-        if code == CLOSING:
-            self._drop()
-        return code, text
+            self._journal.answered(outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == self._enough:
+            self._stop()
 
-    def _command(self, connection: "_Connection", phase: Phase, line: str, expect: int | None = None) -> None:
-        """Say one command; raises _ReplyError for every answer but the expected one."""
-        code, text = self._reply(connection, phase, line.encode("ascii") + b"\r\n")
-        if code is not None and (code == expect if expect else code // 100 == READY):
+    def take_back(self, message: Message) -> None:
+        self._again.append((message, time.monotonic()))
+        self._stop()
+
+    def rest_on(self, connection: Connection) -> None:
+        self._idle.append(connection)
+        if len(self._idle) == len(self._connections):
+            self._stop()
+
+    def forget(self, connection: Connection) -> None:
+        if connection.state is State.LEAVING:
+            self._leaving.add(connection)
+        else:
+            self._leaving.discard(connection)
+        if self._connections.pop(connection, None) is not None:
+            if connection in self._idle:
+                self._idle.remove(connection)
+            self._stop()
+
+    # Sending
+
+    def _work(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
+        self._source, self._exhausted, self._started = iter(messages), False, 0
+        self._asked = False
+        if self._loop is None:
+            self._loop = self._new_loop()
+        if self._connections or self._openings:
+            self._run(0.0)  # connections may have been closed meanwhile
+        told_at = time.monotonic()
+        while True:
+            self._tend()
+            if self._outcomes:
+                outcomes, self._outcomes = self._outcomes, []
+                yield from outcomes
+                told_at = time.monotonic()
+                continue
+            if self._is_done():
+                break
+            self._run(POLL_SECONDS if self._waiting else QUANTUM_SECONDS)
+            now = time.monotonic()
+            if now >= self._next_sweep:
+                self._sweep(now)
+            if not self._outcomes and now - told_at >= MOMENT_SECONDS:
+                told_at = now
+                yield None
+        if self._fault is not None:
+            raise self._fault
+
+    def _is_done(self) -> bool:
+        busy = len(self._idle) < len(self._connections)
+        if self._fault is not None:
+            return not busy
+        return self._exhausted and not busy and not self._again
+
+    def _tend(self) -> None:
+        """Give every idle connection a message, open more where there is need, tell why there is none."""
+        self._waiting = False
+        if self._fault is not None:
             return
-        if code is None or code == CLOSING or code // 100 < TEMPORARY:
-            self._drop()  # the last: an answer to something else, so nobody knows where the dialogue stands
-        elif phase is not Phase.MAIL:
-            reset, _ = self._reply(connection, Phase.MAIL, b"RSET\r\n")
-            if reset is None or reset // 100 != READY:
-                self._drop()
-        raise _ReplyError(phase, code, text)
+        now = time.monotonic()
+        if not self._connections and not self._openings and self._untold is not None:
+            self._tell_failure()
+            return
+        while self._idle and not self._waiting and not (self._outcomes and not self.eager):
+            connection = self._idle[-1]
+            message = self.pull(connection)
+            if message is None:
+                break
+            self._idle.remove(connection)
+            connection.begin(message)
+        nobody = not self._connections and not self._openings
+        if nobody and self._asked and not self._outcomes and not self._again:
+            self._look_ahead()
+        if self._again or not (self._exhausted or (nobody and self._asked)):
+            self._open_more(now)
+        while self._again and now - self._again[0][1] > limits.RECONNECT_SECONDS:
+            message, _ = self._again.popleft()
+            self.tell(outcome_of(message, Phase.CONNECT, None, LATE, self._active.name))
 
-    def _reply(self, connection: "_Connection", phase: Phase, line: bytes) -> tuple[int | None, str]:
-        connection.wait_up_to(REPLY_SECONDS.get(phase, OTHER_REPLY_SECONDS))
+    def _tell_failure(self) -> None:
+        message = self._again.popleft()[0] if self._again else self._next()
+        if message is not None:
+            assert self._untold is not None
+            relay, error = self._untold
+            self._untold = None
+            self.tell(outcome_of(message, error.phase, error.code, error.text, relay.name))
+
+    def _look_ahead(self) -> None:
+        """Only if there is more to send is a relay called again that has left us, or has not let us in."""
+        message = self._next()
+        if message is not None:
+            self.take_back(message)
+
+    def _next(self) -> Message | None:
+        if self._exhausted or self._fault is not None:
+            return None
+        self._asked = True
         try:
-            connection.send(line)
-            code, text = connection.getreply()
-        except (OSError, smtplib.SMTPException) as error:
-            self._drop()
-            return None, _reason(error)
-        if code < 0:
-            self._drop()
-            return None, "The relay's answer could not be read as SMTP."
-        return code, text.decode("utf-8", "replace")
+            message = next(self._source)
+        except StopIteration:
+            self._exhausted = True
+            return None
+        except Exception as error:  # noqa: BLE001 - told when what is under way has been answered
+            self._fail(error)
+            return None
+        self._waiting = message is None
+        return message
 
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+    def _fail(self, fault: BaseException) -> None:
+        self._fault = self._fault or fault
+        self._stop()
 
+    def _sweep(self, now: float) -> None:
+        self._next_sweep = now + SWEEP_SECONDS
+        for connection in [*self._connections, *self._leaving]:
+            connection.check(now)
 
-class _Connection(smtplib.SMTP):
-    """smtplib's dialogue over a socket with our own time limits."""
+    def _abandon(self) -> None:
+        """The caller hears no more: whatever is still under way would be answered to nobody."""
+        for connection in [c for c in self._connections if c not in self._idle]:
+            connection.abort()
+        self._again.clear()
+        self._outcomes.clear()
+        self._fault, self._exhausted, self._source = None, True, iter(())
 
-    def __init__(self, relay: Relay, context: ssl.SSLContext | None) -> None:
-        super().__init__(local_hostname=relay.helo_name, timeout=OTHER_REPLY_SECONDS)
-        self._host = relay.host  # the name that STARTTLS verifies
-        self._implicit = context
+    # Connections
 
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        connected = socket.create_connection((host, port), CONNECT_SECONDS)
-        # Body and final dot are two writes; without this the second waits for the first one's acknowledgement.
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.settimeout(timeout)
-        if self._implicit is None:
-            return connected
+    def _open_more(self, now: float) -> None:
+        if self._allowed < self._most_connections and now >= self._widen_at:
+            self._allowed = self._most_connections
+        wanted = min(self._allowed, 1 + self._started // 2)
+        while len(self._connections) + len(self._openings) < wanted:
+            self._open(self._active)
+        first, *others = self._relays
+        if not others:
+            return
+        if self._active is not first and now >= self._first_again_at and first not in self._openings.values():
+            self._first_again_at = now + limits.FIRST_AGAIN_SECONDS
+            self._open(first)
+        elif self._is_kept_waiting(now):
+            log.warning("relay_silent", relay=first.name, instead=others[0].name)
+            self._use(others[0], now)
+            self._open(others[0])
+
+    def _is_kept_waiting(self, now: float) -> bool:
+        """Whether nobody has been let in by the first relay for long, though it has not refused either."""
+        return (
+            self._active is self._relays[0]
+            and not self._connections
+            and bool(self._openings)
+            and now - self._opened_at > limits.FIRST_PATIENCE_SECONDS
+        )
+
+    def _open(self, relay: Relay) -> None:
+        assert self._loop is not None
+        if not self._openings:
+            self._opened_at = time.monotonic()
+        self._context = self._context or tls_context()
+        self._openings[self._loop.create_task(self._opening(relay, self._context))] = relay
+
+    async def _opening(self, relay: Relay, context: ssl.SSLContext) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            return self._implicit.wrap_socket(connected, server_hostname=host)
-        except BaseException:
-            connected.close()
+            session = await open_session(relay, context)
+        except ReplyError as error:
+            del self._openings[task]
+            self._refused(relay, error)
+        except asyncio.CancelledError:
+            del self._openings[task]
             raise
+        else:
+            del self._openings[task]
+            connection = Connection(session, self, relay.name, self._most_messages)
+            session.transport.set_protocol(connection)
+            self._connections[connection] = relay
+            self._idle.append(connection)
+            self._untold = None
+            if relay is self._relays[0] and self._active is not relay:
+                self._return_to_first()
+        self._stop()
 
-    def wait_up_to(self, seconds: float) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(seconds)
+    def _refused(self, relay: Relay, error: ReplyError) -> None:
+        now = time.monotonic()
+        if self._connections:
+            if relay is self._active:
+                self._allowed, self._widen_at = len(self._connections), now + limits.WIDEN_SECONDS
+            return
+        if relay is self._relays[0] or self._untold is None:
+            self._untold = (relay, error)  # the first relay's reason is the one to be seen to
+        if self._openings:
+            return
+        if relay is self._active and relay is self._relays[0] and len(self._relays) > 1:
+            second = self._relays[1]
+            log.warning("relay_failed_over", relay=relay.name, instead=second.name, phase=error.phase, code=error.code)
+            self._use(second, now)
+            self._open(second)
+        else:
+            self._active = self._relays[0]
 
+    def _use(self, relay: Relay, now: float) -> None:
+        self._active, self._first_again_at = relay, now + limits.FIRST_AGAIN_SECONDS
+        self._allowed = self._most_connections
 
-def _connect(relay: Relay) -> _Connection:
-    """A session on which MAIL may be said. Raises _ReplyError with the phase that failed."""
-    context = _tls_context()
-    connection = _Connection(relay, context if relay.tls is RelayTls.IMPLICIT else None)
-    try:
-        _open(connection, relay, context)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    def _return_to_first(self) -> None:
+        first = self._relays[0]
+        log.info("relay_back", relay=first.name)
+        self._active, self._allowed = first, self._most_connections
+        for connection, relay in list(self._connections.items()):
+            if relay is not first:
+                connection.leave()
 
+    def _say_goodbye(self, connections: Sequence[Connection]) -> None:
+        for connection in connections:
+            connection.leave()
+        until = time.monotonic() + limits.GOODBYE_SECONDS
+        while self._leaving and time.monotonic() < until:
+            self._run(QUANTUM_SECONDS)
 
-def _open(connection: _Connection, relay: Relay, context: ssl.SSLContext) -> None:
-    with _phase(Phase.CONNECT):
-        _require(Phase.CONNECT, connection.connect(relay.host, relay.port))
-    with _phase(Phase.EHLO):
-        connection.ehlo_or_helo_if_needed()
-    if relay.tls in (RelayTls.REQUIRED, RelayTls.OPPORTUNISTIC):
-        if connection.has_extn("starttls"):
-            with _phase(Phase.TLS):
-                _require(Phase.TLS, connection.starttls(context=context))
-            with _phase(Phase.EHLO):
-                connection.ehlo_or_helo_if_needed()  # RFC 3207 §4.2: what was said before does not count
-        elif relay.tls is RelayTls.REQUIRED:
-            raise _ReplyError(Phase.TLS, None, "The relay offers no STARTTLS, and relay_tls=required forbids less.")
-    if relay.user is not None and relay.password is not None:
-        encrypted = isinstance(connection.sock, ssl.SSLSocket)
-        if not encrypted and relay.tls is not RelayTls.NONE:
-            raise _ReplyError(Phase.AUTH, None, "The password is not said over a connection that is not encrypted.")
-        with _phase(Phase.AUTH):
-            connection.login(relay.user, relay.password)
+    # The loop
 
+    def _run(self, seconds: float) -> None:
+        """Let the connections work for so long, or until there is something to be seen to."""
+        loop = self._loop
+        assert loop is not None
+        timer = loop.call_later(seconds, loop.stop)
+        loop.run_forever()
+        timer.cancel()
 
-@contextmanager
-def _phase(phase: Phase) -> Iterator[None]:
-    """Turns what smtplib and the socket raise into a reply of this phase."""
-    try:
-        yield
-    except ssl.SSLError as error:
-        raise _ReplyError(Phase.TLS, None, _reason(error)) from None
-    except smtplib.SMTPResponseException as error:
-        text = error.smtp_error
-        said = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-        raise _ReplyError(phase, error.smtp_code, said) from None
-    except (OSError, smtplib.SMTPException) as error:
-        raise _ReplyError(phase, None, _reason(error)) from None
-
-
-def _require(phase: Phase, reply: tuple[int, bytes]) -> None:
-    code, text = reply
-    if code // 100 != READY:
-        raise _ReplyError(phase, code if code > 0 else None, text.decode("utf-8", "replace"))
-
-
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()  # verifies the chain and the name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    def _stop(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()
 
 
-def _defect(message: Message) -> Outcome | None:
+def _defect(message: Message, connection: Connection) -> Outcome | None:
     """A refusal of our own for what must not reach the wire: it would be another message to the next hop (A-01)."""
+    session, data = connection.session, message.data
+    utf8 = False
     if not (_ENVELOPE.fullmatch(message.envelope_from) and _ENVELOPE.fullmatch(message.rcpt_to)):
-        text = "Not sent: an envelope address is not plain ASCII."
-        return Outcome(message.delivery_id, Phase.RCPT, 550, "5.6.7", text, "milepost")
-    if _BARE_LINE_END.search(message.data):
-        text = "Not sent: the message holds a bare line end, a NUL or a byte above 0x7F."
-        return Outcome(message.delivery_id, Phase.DATA, 554, "5.6.0", text, "milepost")
+        utf8 = session.smtputf8 and bool(
+            _ENVELOPE_UTF8.fullmatch(message.envelope_from) and _ENVELOPE_UTF8.fullmatch(message.rcpt_to)
+        )
+        if not utf8:
+            text = "Not sent: an envelope address is not plain ASCII."
+            return Outcome(message.delivery_id, Phase.RCPT, 550, "5.6.7", text, "milepost")
+    if not message.clean:
+        lines = data.count(b"\r\n")
+        if (
+            data.count(b"\n") != lines
+            or data.count(b"\r") != lines
+            or b"\0" in data
+            or not (data.isascii() or (utf8 and session.eight_bit))
+        ):
+            text = "Not sent: the message holds a bare line end, a NUL or a byte above 0x7F."
+            return Outcome(message.delivery_id, Phase.DATA, 554, "5.6.0", text, "milepost")
+    if session.largest and len(data) > session.largest:  # RFC 1870 §6.1
+        text = f"Not sent: the message has {len(data)} octets, and the relay takes {session.largest}."
+        return Outcome(message.delivery_id, Phase.MAIL, 552, "5.3.4", text, "milepost")
     return None
-
-
-def _outcome(message: Message, phase: Phase, code: int | None, text: str, relay: Relay) -> Outcome:
-    enhanced, words = None, []
-    for line in text.splitlines():
-        found = _ENHANCED.match(line)
-        if found:
-            enhanced = enhanced or found[1]
-            line = line[found.end() :]  # noqa: PLW2901
-        words.append(line.strip())
-    said = _scrub(" ".join(words), message.rcpt_to)
-    return Outcome(message.delivery_id, phase, code, enhanced, said, f"{relay.host}:{relay.port}")
-
-
-def _scrub(text: str, rcpt_to: str) -> str:
-    """Without addresses, also where the relay names the mailbox by its local part alone (C-06)."""
-    text = _ADDRESS.sub("[address]", text)
-    local = rcpt_to.rpartition("@")[0]
-    text = re.sub(rf"(?<!\w){re.escape(local)}(?!\w)", "[address]", text, flags=re.IGNORECASE)
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:LONGEST_TEXT]
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong with the connection, in a few words that hold no address."""
-    if isinstance(error, TimeoutError) or "timed out" in str(error):
-        return "No answer within the time that RFC 5321 allows."
-    return str(error) or type(error).__name__

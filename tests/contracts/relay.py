@@ -32,6 +32,8 @@ class ScriptedRelay:
     """What was said, in order, over all connections; "connect" for each new one."""
     peers: list[tuple[str, str | None]] = field(default_factory=list)
     """EHLO name and TLS version of each MAIL."""
+    refuse_next_mail: bool = False
+    """Whether the next MAIL is answered with 421, and the connection closed."""
     _connections: list[SMTP] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -89,6 +91,10 @@ class ScriptedRelay:
         self.commands.append("MAIL")
         protocol = server.transport.get_extra_info("ssl_object")
         self.peers.append((session.host_name or "", protocol.version() if protocol else None))
+        if self.refuse_next_mail:
+            self.refuse_next_mail = False
+            server.transport.write(b"421 4.7.0 too many on this connection\r\n")
+            server.transport.close()
         if answer := self._answer(address, Phase.MAIL):
             return answer
         envelope.mail_from = address
