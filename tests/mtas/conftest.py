@@ -42,7 +42,9 @@ def get_server(tmp_path_factory: pytest.TempPathFactory, certificate: Certificat
 
 
 @contextmanager
-def transport_to(port: int, *, tls: bool = False, password: str | None = None) -> Iterator[Transport]:
+def transport_to(
+    port: int, *, tls: bool = False, password: str | None = None, connections: int = 8
+) -> Iterator[Transport]:
     """The wire. With `tls` it is required, and verified."""
     relay = Relay(
         host="localhost" if tls else "127.0.0.1",
@@ -52,7 +54,7 @@ def transport_to(port: int, *, tls: bool = False, password: str | None = None) -
         password=password,
         helo_name="client.example",
     )
-    transport = SmtpTransport(relay, MemoryJournal())
+    transport = SmtpTransport(relay, MemoryJournal(), connections=connections)
     yield transport
     transport.close()
 

@@ -4,14 +4,15 @@ One port for each thing that a relay may offer or leave out, and for each way to
 itself is hidden from its answer to EHLO on the way (`Curtain`).
 """
 
+import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from service.demo.servers import free_port
 from service.domain.outcomes import Phase
 from tests.contracts.relay import ScriptedRelay
 from tests.mtas import packages
@@ -85,7 +86,10 @@ class _Rooted:
 
 
 def _ports(*more: str) -> dict[str, int]:
-    return {name: free_port() for name in (*OFFERS, *more)}
+    """All drawn before any is given back: no two are the same."""
+    with ExitStack() as held:
+        drawn = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in (*OFFERS, *more)}
+        return {name: one.getsockname()[1] for name, one in drawn.items()}
 
 
 # Postfix
