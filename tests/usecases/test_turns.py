@@ -62,7 +62,7 @@ def test_the_wire_goes_on_while_answers_are_recorded(house: TransactionFactory) 
         def write(letter: Letter, now: object) -> Message:
             if seen_at_record and len(accepted_by(sender)) > seen_at_record[0]:
                 went_on.set()
-            time.sleep(0.001)
+            time.sleep(0.004)
             return write_plainly(letter, now)  # type: ignore[arg-type]
 
         sender.transaction, sender.write = slow, write  # type: ignore[assignment]

@@ -7,11 +7,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.domain.outcomes import Phase
 from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose, SkipReason
-from service.store.schema.base import At, Base, CreatedAt, Key, word
+from service.store.schema.base import At, Base, CreatedAt, Key, Ref, word
 
 
 class Delivery(Base):
-    """One message to one recipient. (campaign, subscriber) is unique: nobody is planned twice (invariant 4)."""
+    """One message to one recipient. (campaign, subscriber) is unique: nobody is planned twice (invariant 4).
+
+    What is never deleted is referred to without a foreign key: checking it for each row cost more than writing it.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -26,6 +29,7 @@ class Delivery(Base):
         Index("ix_deliveries_subscriber_id_id", "subscriber_id", "id"),
         # Few rows have these: an erasure finds them, and a change that goes away lets go of its mail.
         Index("ix_deliveries_test_address", text("lower(test_address)"), postgresql_where="test_address IS NOT NULL"),
+        Index("ix_deliveries_signup_id", "signup_id", postgresql_where="signup_id IS NOT NULL"),
         Index("ix_deliveries_address_change_id", "address_change_id", postgresql_where="address_change_id IS NOT NULL"),
     )
     id: Mapped[Key]
@@ -39,14 +43,14 @@ class Delivery(Base):
     """Set on test sends only: an operator's address instead of a subscriber."""
     test_language: Mapped[Language | None] = mapped_column(word(Language))
     """Set with test_address: a test has no subscriber whose language could be used."""
-    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    list_id: Mapped[Ref]
     purpose: Mapped[Purpose | None] = mapped_column(word(Purpose))
     """What the mail is for; NULL on transactional mail, which needs no consent of its own."""
-    campaign_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("campaigns.id"))
+    campaign_id: Mapped[Ref | None]
     """NULL on interactive mail, test sends included (so that a test never takes a reader's place)."""
-    revision_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("revisions.id"))
-    issue_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("issues.id"))
-    signup_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("signups.id", ondelete="SET NULL"), index=True)
+    revision_id: Mapped[Ref | None]
+    issue_id: Mapped[Ref | None]
+    signup_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("signups.id", ondelete="SET NULL"))
     address_change_id: Mapped[int | None] = mapped_column(
         BigInteger, ForeignKey("address_changes.id", ondelete="SET NULL")
     )
@@ -56,7 +60,7 @@ class Delivery(Base):
     due_at: Mapped[At]
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     """Attempts that counted; a failure of the relay counts against nobody."""
-    claimed_by: Mapped[uuid.UUID | None] = mapped_column(Uuid, ForeignKey("worker_processes.id"))
+    claimed_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     lease_until: Mapped[At | None]
     message_id: Mapped[str | None]
     """Without angle brackets; made at the first claim and kept across retries (A-11)."""
@@ -69,7 +73,7 @@ class Attempt(Base):
 
     __tablename__ = "attempts"
     id: Mapped[Key]
-    delivery_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("deliveries.id"), index=True)
+    delivery_id: Mapped[Ref] = mapped_column(index=True)
     at: Mapped[At]
     phase: Mapped[Phase] = mapped_column(word(Phase))
     code: Mapped[int | None] = mapped_column(SmallInteger)
