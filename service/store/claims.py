@@ -49,7 +49,7 @@ def keep_for_certain(tx: Transaction) -> None:
 def take_in_order(tx: Transaction) -> None:
     """Read what is due by its index, in order, until the end of the transaction.
 
-    Of a campaign that was planned a moment ago PostgreSQL has no statistics yet: it would sort all of it for each claim.
+    Of a campaign that was planned a moment ago PostgreSQL has no statistics: it would sort all of it for each claim.
     """
     tx.session.execute(text("SELECT set_config('enable_sort', 'off', true)"))
 
@@ -93,15 +93,14 @@ def claim(
     return Claimed([Held(delivery_id, lane, attempts) for _, delivery_id, attempts in held], len(skipped))
 
 
-_COLUMNS = "d.id, d.kind, d.subscriber_id, d.list_id, d.purpose, d.signup_id, d.address_change_id, d.test_address"
-_DUE_OF_CAMPAIGN = f"""
-    SELECT {_COLUMNS} FROM deliveries d
+_DUE_OF_CAMPAIGN = """
+    SELECT d.* FROM deliveries d
     WHERE d.lane = :lane AND d.campaign_id = :campaign AND d.status = 'queued' AND d.due_at <= :now
       AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = :campaign AND c.status = 'sending')
     ORDER BY d.due_at, d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
 """
-_DUE_INTERACTIVE = f"""
-    SELECT {_COLUMNS} FROM deliveries d
+_DUE_INTERACTIVE = """
+    SELECT d.* FROM deliveries d
     WHERE d.lane = :lane AND d.campaign_id IS NULL AND d.status = 'queued' AND d.due_at <= :now
       AND (d.test_address IS NULL OR d.id = ANY(CAST(:tests AS bigint[])))
     ORDER BY d.due_at, d.id LIMIT :limit FOR UPDATE OF d SKIP LOCKED
@@ -193,7 +192,7 @@ def record_results(tx: Transaction, worker_id: UUID, results: Sequence[Result]) 
 def _record_accepted(tx: Transaction, worker_id: UUID, alike: Sequence[Result]) -> int:
     """Nearly all of them, so with as little as they need: these differ in nothing but what the relay called them."""
     first = alike[0]
-    return tx.session.execute(
+    recorded: int = tx.session.execute(
         text(_RECORD_ACCEPTED),
         {
             "id": [r.outcome.delivery_id for r in alike],
@@ -208,6 +207,7 @@ def _record_accepted(tx: Transaction, worker_id: UUID, alike: Sequence[Result]) 
             "now": tx.now,
         },
     ).scalar_one()
+    return recorded
 
 
 _RECORD_ACCEPTED = """
