@@ -25,6 +25,7 @@ from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
 from service.egress import Allowed
 from service.errors import ConfigurationError, DatabaseAwayError, ServiceError
+from service.mail.smtp_opening import Relay
 from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
 from service.settings import Settings
@@ -167,11 +168,35 @@ def _publisher(settings: Settings) -> Publisher:
     )
 
 
+def get_relays(settings: Settings) -> tuple[Relay, Relay | None]:
+    """The relay that carries our mail, and the one that does while the first cannot."""
+    first = Relay(
+        host=settings.relay_host,
+        port=settings.relay_port,
+        tls=settings.relay_tls,
+        user=settings.relay_user,
+        password=settings.relay_password,
+        helo_name=settings.helo_name,
+    )
+    if settings.relay2_host is None:
+        return first, None
+    second = Relay(
+        host=settings.relay2_host,
+        port=settings.relay2_port,
+        tls=settings.relay2_tls,
+        user=settings.relay2_user,
+        password=settings.relay2_password,
+        helo_name=settings.helo_name,
+    )
+    return first, second
+
+
 def guard_egress(settings: Settings) -> None:
     """From now on this process connects to nobody whom the settings do not name (D-31)."""
     places = [
         *_keepers(settings),
         Allowed(settings.relay_host, settings.relay_port),
+        *([Allowed(settings.relay2_host, settings.relay2_port)] if settings.relay2_host else []),
         Allowed(settings.web_host, settings.web_port),
         *(Allowed(host) for host in settings.content_hosts),
     ]
@@ -210,7 +235,8 @@ def _processors(settings: Settings) -> tuple[Processor, ...]:
         raise ConfigurationError(
             f"MILEPOST_PROCESSORS_FILE names {file}, which cannot be read: {error}. Nothing was started."
         ) from None
-    check_relay(register, settings.relay_host)
+    for relay_host in filter(None, (settings.relay_host, settings.relay2_host)):
+        check_relay(register, relay_host)
     check_keepers(register, (place.host for place in _keepers(settings)))
     return register
 

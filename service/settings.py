@@ -18,7 +18,10 @@ from service.domain.words import Language, RelayTls
 from service.errors import ConfigurationError
 
 PREFIX = "MILEPOST_"
-SECRETS = ("database_url", "owner_database_url", "redis_url", "secret_key", "address_keys", "relay_password")
+SECRETS = (
+    *("database_url", "owner_database_url", "redis_url", "secret_key", "address_keys"),
+    *("relay_password", "relay2_password"),
+)
 """May be given as <NAME>_FILE."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -123,6 +126,19 @@ class Settings(BaseModel):
     )
     relay_user: str | None = Field(None, description="User name for SMTP AUTH.")
     relay_password: str | None = Field(None, description="Password for SMTP AUTH.")
+    relay_connections: int = Field(
+        20, ge=1, le=500, description="Connections of one bulk worker to the relay, at most."
+    )
+    relay_messages_per_connection: int = Field(
+        1000, ge=1, le=1_000_000, description="After so many mails a connection is replaced by a new one (F-06)."
+    )
+    relay2_host: str | None = Field(
+        None, description="A second relay, for while the first cannot be used; as D-21 says."
+    )
+    relay2_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    relay2_tls: RelayTls = Field(RelayTls.REQUIRED, description="As relay_tls.")
+    relay2_user: str | None = Field(None, description="User name for SMTP AUTH with the second relay.")
+    relay2_password: str | None = Field(None, description="Password for SMTP AUTH with the second relay.")
     rate_per_second: float | None = Field(
         None,
         gt=0,
@@ -316,13 +332,21 @@ class Settings(BaseModel):
             raise ValueError("the demo sends to a catcher on this machine only: relay_host must be 127.0.0.1")
         elif not loopback and not self.public_url.startswith("https://"):
             raise ValueError("public_url must be https, or http on localhost in the demo")
-        if self.relay_tls is RelayTls.NONE and self.relay_host not in LOOPBACK_NAMES:
-            raise ValueError("relay_tls=none would send mail and passwords in clear text across a network")
-        if (self.relay_user is None) != (self.relay_password is None):
-            raise ValueError("relay_user and relay_password go together")
+        self._check_relay("relay", self.relay_host, self.relay_tls, self.relay_user, self.relay_password)
+        if self.relay2_host is not None:
+            if self.is_demo and self.relay2_host not in LOOPBACK_NAMES:
+                raise ValueError("the demo sends to a catcher on this machine only: relay2_host must be 127.0.0.1")
+            self._check_relay("relay2", self.relay2_host, self.relay2_tls, self.relay2_user, self.relay2_password)
         if set(self.content_private_hosts) - set(self.content_hosts):
             raise ValueError("content_private_hosts must be among content_hosts")
         return self
+
+    @staticmethod
+    def _check_relay(name: str, host: str, tls: RelayTls, user: str | None, password: str | None) -> None:
+        if tls is RelayTls.NONE and host not in LOOPBACK_NAMES:
+            raise ValueError(f"{name}_tls=none would send mail and passwords in clear text across a network")
+        if (user is None) != (password is None):
+            raise ValueError(f"{name}_user and {name}_password go together")
 
     @property
     def public_host(self) -> str:

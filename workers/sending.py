@@ -14,12 +14,12 @@ import structlog
 from celery.worker import state
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.bootstrap import Container
+from service.bootstrap import Container, get_relays
 from service.domain.deliveries import BEAT_EVERY
 from service.domain.relay_watch import RelayWatch
 from service.domain.words import Lane
 from service.mail.journal import FileJournal, dead_journals
-from service.mail.smtp import Relay, SmtpTransport
+from service.mail.smtp import SmtpTransport
 from service.ports import Transport
 from service.store import worker_processes
 from service.usecases import watching
@@ -114,15 +114,15 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
                 tx, journal.worker_id, lane=lane, host=socket.gethostname(), pid=os.getpid()
             )
         undo.pop_all()
-    relay = Relay(
-        host=settings.relay_host,
-        port=settings.relay_port,
-        tls=settings.relay_tls,
-        user=settings.relay_user,
-        password=settings.relay_password,
-        helo_name=settings.helo_name,
+    relay, second = get_relays(settings)
+    transport = SmtpTransport(
+        relay,
+        journal,
+        second=second,
+        # One mail to one reader needs no more, and is heard of at once.
+        connections=settings.relay_connections if lane is Lane.BULK else 1,
+        messages_per_connection=settings.relay_messages_per_connection,
     )
-    transport = SmtpTransport(relay, journal)
     watch = RelayWatch(f"{settings.relay_host}:{settings.relay_port}")
     heart = Heart(container, journal.worker_id, transport, watch)
     heart.start()

@@ -74,10 +74,11 @@ class _NoJournal:
 
 def _send(container: "Container", to: str) -> Path:
     """Raises ServiceError if the relay does not take it; then nothing is kept."""
+    from service.bootstrap import get_relays
     from service.domain.addresses import parse_address
     from service.domain.words import Language, MailKind
     from service.mail.samples import load_sample
-    from service.mail.smtp import Relay, SmtpTransport
+    from service.mail.smtp import SmtpTransport
 
     settings = container.settings
     letter = replace(
@@ -88,14 +89,7 @@ def _send(container: "Container", to: str) -> Path:
         message_id=f"{secrets.token_hex(16)}@{settings.public_host}",
     )
     message = container.writer.write(letter, container.clock.now())
-    relay = Relay(
-        host=settings.relay_host,
-        port=settings.relay_port,
-        tls=settings.relay_tls,
-        user=settings.relay_user,
-        password=settings.relay_password,
-        helo_name=settings.helo_name,
-    )
+    relay, _ = get_relays(settings)
     transport = SmtpTransport(relay, _NoJournal())
     try:
         [outcome] = filter(None, transport.send([message]))

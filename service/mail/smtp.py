@@ -9,7 +9,6 @@ is, and again before anybody hears of an answer. What the connections say, and w
 """
 
 import asyncio
-import re
 import ssl
 import threading
 import time
@@ -20,9 +19,12 @@ import structlog
 
 from service.domain.outcomes import Message, Outcome, Phase
 from service.mail import smtp_limits as limits
-from service.mail.smtp_connection import Connection, State
+from service.mail.smtp_commands import find_defect
+from service.mail.smtp_connection import Connection
+from service.mail.smtp_faults import NO_MORE, Fault, NoMore
 from service.mail.smtp_opening import Relay, open_session, tls_context
 from service.mail.smtp_replies import ReplyError, outcome_of
+from service.mail.smtp_states import State
 from service.ports import Journal
 
 try:
@@ -46,10 +48,6 @@ ENOUGH = 32
 MANY_MESSAGES = 1000
 
 LATE = "The relay let us in too late for this message; it goes back."
-
-_ENVELOPE = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")
-"""ASCII without blanks and angle brackets: what can stand in MAIL and RCPT without SMTPUTF8."""
-_ENVELOPE_UTF8 = re.compile(r"[!-;=?A-~\u00a1-\U0010ffff]+@[!-;=?A-~\u00a1-\U0010ffff]+")
 
 
 class SmtpTransport:
@@ -100,7 +98,7 @@ class SmtpTransport:
         self._started = 0
         self._outcomes: list[Outcome] = []
         self._enough = ENOUGH if self.eager else 1
-        self._fault: BaseException | None = None
+        self._fault = Fault()
         self._next_sweep = 0.0
 
     def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
@@ -141,11 +139,11 @@ class SmtpTransport:
 
     def pull(self, connection: Connection) -> Message | None:
         """The next message that may start on `connection`; None if there is none just now."""
-        while self._fault is None:
+        while self._fault.error is None:
             message = self._again.popleft()[0] if self._again else self._next()
             if message is None:
                 return None
-            defect = _defect(message, connection)
+            defect = find_defect(connection.session, message)
             if defect is None:
                 self._started += 1
                 return message
@@ -155,18 +153,15 @@ class SmtpTransport:
         return None
 
     def start(self, delivery_id: int) -> bool:
-        try:
+        with self._fault:
             self._journal.started(delivery_id)
-        except Exception as error:  # noqa: BLE001 - the caller hears of it: asyncio would only log it
-            self._fail(error)
-            return False
-        return True
+            return True
+        self._stop()
+        return False
 
     def tell(self, outcome: Outcome) -> None:
-        try:
+        with self._fault:
             self._journal.answered(outcome)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._fail(error)
         self._outcomes.append(outcome)
         if len(self._outcomes) == self._enough:
             self._stop()
@@ -216,19 +211,19 @@ class SmtpTransport:
             if not self._outcomes and now - told_at >= MOMENT_SECONDS:
                 told_at = now
                 yield None
-        if self._fault is not None:
-            raise self._fault
+        if self._fault.error is not None:
+            raise self._fault.error
 
     def _is_done(self) -> bool:
         busy = len(self._idle) < len(self._connections)
-        if self._fault is not None:
+        if self._fault.error is not None:
             return not busy
         return self._exhausted and not busy and not self._again
 
     def _tend(self) -> None:
         """Give every idle connection a message, open more where there is need, tell why there is none."""
         self._waiting = False
-        if self._fault is not None:
+        if self._fault.error is not None:
             return
         now = time.monotonic()
         if not self._connections and not self._openings and self._untold is not None:
@@ -265,23 +260,17 @@ class SmtpTransport:
             self.take_back(message)
 
     def _next(self) -> Message | None:
-        if self._exhausted or self._fault is not None:
+        if self._exhausted or self._fault.error is not None:
             return None
         self._asked = True
-        try:
-            message = next(self._source)
-        except StopIteration:
-            self._exhausted = True
-            return None
-        except Exception as error:  # noqa: BLE001 - told when what is under way has been answered
-            self._fail(error)
-            return None
-        self._waiting = message is None
-        return message
-
-    def _fail(self, fault: BaseException) -> None:
-        self._fault = self._fault or fault
+        with self._fault:
+            message = next(self._source, NO_MORE)
+            if not isinstance(message, NoMore):
+                self._waiting = message is None
+                return message
+        self._exhausted = True
         self._stop()
+        return None
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + SWEEP_SECONDS
@@ -294,7 +283,7 @@ class SmtpTransport:
             connection.abort()
         self._again.clear()
         self._outcomes.clear()
-        self._fault, self._exhausted, self._source = None, True, iter(())
+        self._fault, self._exhausted, self._source = Fault(), True, iter(())
 
     # Connections
 
@@ -403,30 +392,3 @@ class SmtpTransport:
     def _stop(self) -> None:
         if self._loop is not None:
             self._loop.stop()
-
-
-def _defect(message: Message, connection: Connection) -> Outcome | None:
-    """A refusal of our own for what must not reach the wire: it would be another message to the next hop (A-01)."""
-    session, data = connection.session, message.data
-    utf8 = False
-    if not (_ENVELOPE.fullmatch(message.envelope_from) and _ENVELOPE.fullmatch(message.rcpt_to)):
-        utf8 = session.smtputf8 and bool(
-            _ENVELOPE_UTF8.fullmatch(message.envelope_from) and _ENVELOPE_UTF8.fullmatch(message.rcpt_to)
-        )
-        if not utf8:
-            text = "Not sent: an envelope address is not plain ASCII."
-            return Outcome(message.delivery_id, Phase.RCPT, 550, "5.6.7", text, "milepost")
-    if not message.clean:
-        lines = data.count(b"\r\n")
-        if (
-            data.count(b"\n") != lines
-            or data.count(b"\r") != lines
-            or b"\0" in data
-            or not (data.isascii() or (utf8 and session.eight_bit))
-        ):
-            text = "Not sent: the message holds a bare line end, a NUL or a byte above 0x7F."
-            return Outcome(message.delivery_id, Phase.DATA, 554, "5.6.0", text, "milepost")
-    if session.largest and len(data) > session.largest:  # RFC 1870 §6.1
-        text = f"Not sent: the message has {len(data)} octets, and the relay takes {session.largest}."
-        return Outcome(message.delivery_id, Phase.MAIL, 552, "5.3.4", text, "milepost")
-    return None

@@ -9,51 +9,22 @@ looks at `since` from time to time.
 """
 
 import asyncio
-import re
 import time
-from enum import IntEnum
 from typing import Protocol
 
 from service.domain.outcomes import Message, Outcome, Phase
 from service.mail import smtp_limits as limits
+from service.mail.smtp_commands import body, envelope, mail_line, rcpt_line
 from service.mail.smtp_opening import Session
 from service.mail.smtp_replies import Reply, UnreadableError, outcome_of, read_reply, reason, scrub
+from service.mail.smtp_states import PHASES, State
 
 READY, TEMPORARY, REFUSED, GO_AHEAD = 2, 4, 5, 354
 CLOSING = 421
 LARGE = 65_536
 """Octets. What is larger is written before its final dot is, so that a loss on the way is no uncertainty."""
 
-_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
-_NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
 
-
-class State(IntEnum):
-    """What the connection waits for."""
-
-    IDLE = 0
-    MAIL = 1
-    RCPT = 2
-    DATA = 3
-    BODY = 4
-    """The socket to take a large message."""
-    EOM = 5
-    RSET = 6
-    LONE_DOT = 7
-    """The answer to no message at all, where DATA was let through for a recipient who was not (RFC 2920 §3.1)."""
-    LEAVING = 8
-    GONE = 9
-
-
-_PHASE = {
-    State.MAIL: Phase.MAIL,
-    State.RCPT: Phase.RCPT,
-    State.DATA: Phase.DATA,
-    State.BODY: Phase.DATA,
-    State.EOM: Phase.EOM,
-    State.RSET: Phase.MAIL,
-    State.LONE_DOT: Phase.EOM,
-}
 _MAIL, _RCPT, _DATA, _EOM = State.MAIL, State.RCPT, State.DATA, State.EOM
 
 
@@ -117,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._message = message
         self._left -= 1
         self.state = _MAIL
-        self._write(self._envelope(message) if self._pipelining else self._mail(message))
+        self._write(envelope(self.session, message) if self._pipelining else mail_line(self.session, message))
 
     def leave(self) -> None:
         """QUIT, as soon as nothing is under way."""
@@ -148,7 +119,7 @@ class Connection(asyncio.Protocol):
             if unwritten != self._unwritten:
                 self._unwritten, self.since = unwritten, now
         else:
-            patience = limits.reply_seconds(_PHASE[state])
+            patience = limits.reply_seconds(PHASES[state])
         if now - self.since > patience:
             self._lose(limits.NO_ANSWER)
 
@@ -225,7 +196,7 @@ class Connection(asyncio.Protocol):
             self.state = _RCPT
             if not self._pipelining:
                 assert self._message is not None
-                self._say(self._rcpt(self._message))
+                self._say(rcpt_line(self.session, self._message))
         elif reply.code == CLOSING and self._used:
             self._lose(limits.CLOSED)  # the message is not what it is tired of
         elif self._ends_here(reply):
@@ -374,7 +345,7 @@ class Connection(asyncio.Protocol):
             elif state is _MAIL and self._used and why != limits.NO_ANSWER:
                 self._pool.take_back(message)
             else:
-                self._tell(_PHASE[state], None, why)
+                self._tell(PHASES[state], None, why)
         self._message = None
         self._drop()
 
@@ -399,11 +370,7 @@ class Connection(asyncio.Protocol):
             self.state = _DATA
             self._lose(limits.UNREADABLE)
             return
-        data = message.data
-        if not message.clean and (b"\r\n." in data or data[:1] == b"."):
-            data = _LEADING_DOT.sub(b"..", data)  # RFC 5321 §4.5.2
-        if data[-2:] != b"\r\n":
-            data += b"\r\n"
+        data = body(message)
         if len(data) <= LARGE:
             self._say_dot(data + b".\r\n")
             return
@@ -423,40 +390,9 @@ class Connection(asyncio.Protocol):
             following = pool.pull(self)
             if following is not None:
                 self._next = following
-                data += self._envelope(following)
+                data += envelope(self.session, following)
         if not pool.start(message.delivery_id):
             self._drop()
             return
         self.state = _EOM
         self._write(data)
-
-    def _envelope(self, message: Message) -> bytes:
-        return self._mail(message) + self._rcpt(message) + b"DATA\r\n"
-
-    def _mail(self, message: Message) -> bytes:
-        session = self.session
-        line = f"MAIL FROM:<{message.envelope_from}>"
-        if session.size:
-            line += f" SIZE={len(message.data)}"
-        if session.dsn:  # RFC 3461 §4.3, .4: the token, so that a report can be told from a forged one (C-02)
-            line += f" RET=HDRS ENVID={xtext(message.envelope_from.partition('@')[0])}"
-        if session.smtputf8 and not (message.envelope_from.isascii() and message.rcpt_to.isascii()):
-            line += " SMTPUTF8"
-        if session.eight_bit and not (message.clean or message.data.isascii()):
-            line += " BODY=8BITMIME"
-        return f"{line}\r\n".encode()
-
-    def _rcpt(self, message: Message) -> bytes:
-        to = message.rcpt_to
-        if not self.session.dsn:
-            return f"RCPT TO:<{to}>\r\n".encode()
-        if not to.isascii():  # RFC 6533 §3 has another form for these, which few understand
-            return f"RCPT TO:<{to}> NOTIFY=FAILURE\r\n".encode()
-        return f"RCPT TO:<{to}> NOTIFY=FAILURE ORCPT=rfc822;{xtext(to)}\r\n".encode()
-
-
-def xtext(text: str) -> str:
-    """RFC 3461 §4: `+`, `=` and whatever is not printable ASCII as +XX."""
-    if "+" in text or "=" in text or not text.isascii() or not text.isprintable() or " " in text:
-        return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
-    return text

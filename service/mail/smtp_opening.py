@@ -179,7 +179,9 @@ async def _connect(talk: _Talk, relay: Relay, context: ssl.SSLContext) -> None:
 async def _introduce(talk: _Talk, relay: Relay, context: ssl.SSLContext) -> dict[str, str]:
     """EHLO, and TLS where it is wanted. Returns what the relay offers."""
     loop = asyncio.get_running_loop()
-    name: str = relay.helo_name or await loop.run_in_executor(None, _own_name)
+    name = relay.helo_name
+    if name is None:
+        name = await loop.run_in_executor(None, _own_name)  # it may have to ask a name server
     offers = await _say_hello(talk, name)
     if relay.tls not in (RelayTls.REQUIRED, RelayTls.OPPORTUNISTIC):
         return offers

@@ -56,7 +56,7 @@ def test_no_page_names_a_setting_that_does_not_exist() -> None:
         f"{name}: {variable}"
         for name in committed()
         if name.endswith((".md", ".yml", ".example")) or name in ("Dockerfile", "Makefile")
-        for variable in re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", (ROOT / name).read_text(encoding="utf-8"))
+        for variable in re.findall(rf"{PREFIX}[A-Z0-9_]*[A-Z0-9]", (ROOT / name).read_text(encoding="utf-8"))
         if variable not in known
     ]
     assert not unknown, f"There is no such setting; `milepost settings` lists them: {unknown}"
