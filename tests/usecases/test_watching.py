@@ -1,18 +1,22 @@
 """Campaigns that pause themselves, relays that do not answer, and who is mailed about both."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, text
 
-from service.domain.breaker import NORMAL, WINDOW, Cause, Tally
+from service.bootstrap import SystemClock
+from service.domain.breaker import NORMAL, WINDOW, Cause, Limits, Tally
 from service.domain.letters import LetterNotice
 from service.domain.outcomes import Phase
-from service.domain.relay_watch import FORGOTTEN_AFTER, TOLD_AFTER, Trouble, TroubleKind
-from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, MailKind
+from service.domain.relay_watch import FORGOTTEN_AFTER, TOLD_AFTER, RelayWatch, Trouble, TroubleKind
+from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, MailKind, RelayTls
+from service.mail.smtp import Relay, SmtpTransport
 from service.mail.writer import Writer
 from service.ports import Hint
 from service.store import watches
@@ -305,3 +309,99 @@ def test_every_notice_can_be_written_in_every_language(tx: Transaction, language
             assert "{" not in rendered.text
             subjects.add(rendered.subject)
     assert len(subjects) == 4
+
+
+# --- together with sending --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("F-15")
+@pytest.mark.requirement("C-17")
+def test_of_a_list_with_dead_addresses_no_more_than_the_first_500_are_tried(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    with transaction() as tx:
+        campaign_id = a_running_campaign(tx, 620)
+    nobody = (Phase.RCPT, 550, "5.1.1", "no such user")
+    sender = a_sender(
+        transaction, clock, script={f"reader-{number}@many.example": nobody for number in range(30, 620, 33)}
+    )
+    for _ in range(5):
+        send_due(sender)
+    with transaction() as tx:
+        campaign = tx.session.get(Campaign, campaign_id, populate_existing=True)
+        assert campaign is not None
+        assert (campaign.status, campaign.changed_by) == (CampaignStatus.PAUSED, "milepost")
+        states = "SELECT status, count(*), sum(attempts) FROM deliveries GROUP BY 1"
+        found = {row[0]: (row[1], row[2]) for row in tx.session.execute(text(states))}
+        assert found["failed"][0] >= 11
+        assert found["queued"] == (620 - found["failed"][0] - found["accepted"][0], 0)
+        assert found["queued"][0] >= 120
+        campaigning.resume_campaign(tx, campaign_id, by="ada")
+    sender.limits = Limits(dead=10.0)
+    for _ in range(5):
+        send_due(sender)
+    assert len(accepted_by(sender)) == 602, "everybody else, once"
+    with transaction() as tx:
+        assert tx.session.scalar(text("SELECT count(*) FROM deliveries WHERE attempts <> 1")) == 0
+
+
+def test_a_good_campaign_goes_through_all_its_windows_in_one_turn(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    with transaction() as tx:
+        a_running_campaign(tx, 1700)
+    sender = a_sender(transaction, clock)
+    assert send_due(sender) == 1700
+
+
+class Hurried(SystemClock):
+    """A clock that runs ten times as fast."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() * 10
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 relay.example ESMTP\r\n"])
+def test_a_silent_relay_is_in_trouble_long_before_the_wire_gives_up(
+    transaction: TransactionFactory, clock: FrozenClock, greeting: bytes
+) -> None:
+    """Whether it does not let us in, or takes a mail and says nothing (here: to EHLO)."""
+    with transaction() as tx:
+        a_running_campaign(tx, 50)
+    sender, hurried, stop, held = a_sender(transaction, clock), Hurried(), threading.Event(), []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+
+        silent.settimeout(0.1)
+
+        def let_in() -> None:
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    held.append(silent.accept()[0])
+                    held[-1].sendall(greeting)
+
+        letting_in = threading.Thread(target=let_in, daemon=True)
+        letting_in.start()
+        relay = Relay("127.0.0.1", port, RelayTls.NONE, user=None, password=None, helo_name="news.fjellsko.example")
+        sender.clock, sender.relay = hurried, RelayWatch(f"127.0.0.1:{port}")
+        sender.transport = SmtpTransport(relay, sender.journal)
+        seen: list[Trouble] = []
+
+        def stopping() -> bool:
+            trouble = sender.relay.trouble(hurried.monotonic())
+            if trouble is not None:
+                seen.append(trouble)
+            return trouble is not None
+
+        sender.stopping = stopping
+        begun = hurried.monotonic()
+        send_due(sender)
+        assert hurried.monotonic() - begun < 16, "with the heart's four seconds this is within twenty"
+        stop.set()
+        letting_in.join()
+        for connection in held:
+            connection.close()
+    assert seen[0].kind is TroubleKind.SILENT
+    assert seen[0].relay == f"127.0.0.1:{port}"
+    with transaction() as tx:
+        assert tx.session.scalar(text("SELECT count(*) FROM deliveries WHERE attempts > 0")) == 0

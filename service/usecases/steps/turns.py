@@ -185,6 +185,8 @@ class Turn:
             for outcome in self._sender.transport.send(self._messages()):
                 if outcome is None:
                     self._tend()
+                    if self._must_end() and not self._flying:
+                        break  # a relay that lets nobody in asks for no mail, and would keep us for minutes
                 else:
                     self._take(outcome)
                     self._tend_now_and_then()
@@ -365,6 +367,7 @@ class Turn:
 
     def _give_back(self, delivery_id: int) -> None:
         self._unstarted.append(delivery_id)
+        self._exhausted = False  # it will be due again
         self._note_waiting()
 
     def _note_waiting(self) -> None:
