@@ -131,7 +131,8 @@ class SmtpTransport:
             self._say_goodbye(list(self._connections))
             for connection in [*self._leaving, *self._connections]:
                 connection.abort()
-            self._run(0)
+            for _ in range(8):  # what was aborted is closed some turns of the loop later
+                self._run(0)
             self._loop = None
             loop.close()
 
