@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from service.domain.outcomes import Outcome, Phase
 
-SILENT_AFTER = timedelta(seconds=10)
-"""With work to send and no answer for so long, the relay counts as not answering: with a heartbeat (4 s) and a claim
-before it that is within 20 s. A relay that greets late on purpose takes less."""
+SILENT_AFTER = timedelta(seconds=8)
+"""With work to send and no answer for so long, the relay counts as not answering: with a heartbeat (4 s) and a command
+that looks (some 2 s) that is within 20 s. A relay that greets late on purpose takes about 6 s."""
 
 FORGOTTEN_AFTER = timedelta(minutes=6)
 """A worker in trouble tries again within five minutes (LONGEST_HOLD), so what is older is known to nobody."""

@@ -15,12 +15,12 @@ def test_silence_is_trouble_after_some_seconds_and_over_with_the_first_answer() 
     assert watch.trouble(0.0) is None
     watch.waiting(100.0, flying=True)
     watch.waiting(105.0, flying=True)
-    assert watch.trouble(109.9) is None
-    trouble = watch.trouble(110.0)
+    assert watch.trouble(107.9) is None
+    trouble = watch.trouble(108.0)
     assert trouble is not None
-    assert (trouble.kind, trouble.phase, trouble.lasted) == (TroubleKind.SILENT, Phase.EOM, timedelta(seconds=10))
+    assert (trouble.kind, trouble.phase, trouble.lasted) == (TroubleKind.SILENT, Phase.EOM, timedelta(seconds=8))
     watch.answered()
-    assert watch.trouble(110.1) is None
+    assert watch.trouble(108.1) is None
 
 
 def test_a_relay_that_never_lets_us_in_is_silent_too() -> None:
