@@ -73,9 +73,12 @@ class Keys:
         self._address = (self._derive(b"address hmac", 32), *later)
 
     def seal(self, token: Token) -> str:
-        packed = _PACK.pack(token.small, token.flag, *_split(token.first), *_split(token.second))
-        sealed = self._siv.encrypt(packed, [token.kind.encode()])
-        return _text(sealed)
+        return self.seal_fields(token.kind, token.first, token.second, token.small, token.flag)
+
+    def seal_fields(self, kind: TokenKind, first: int, second: int = 0, small: int = 0, flag: int = 0) -> str:
+        """The same without a `Token` made for it: each mail seals three."""
+        packed = _PACK.pack(small, flag, first >> 32, first & 0xFFFFFFFF, second >> 32, second & 0xFFFFFFFF)
+        return _text(self._siv.encrypt(packed, _KINDS[kind]))
 
     def open(self, kind: TokenKind, text: str) -> Token | None:
         """The token, or None for anything that this installation did not seal for this kind."""
@@ -140,9 +143,13 @@ _PACK = struct.Struct(">HBxHIHI")
 """small 16 bits, flag 8, one byte of padding, then two 48-bit numbers: 16 bytes."""
 
 
+_KINDS = {kind: [kind.encode()] for kind in TokenKind}
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(250, -1, -10)
+
+
 def _text(sealed: bytes) -> str:
-    return base64.b32encode(sealed).decode().rstrip("=").lower()
-
-
-def _split(number: int) -> tuple[int, int]:
-    return number >> 32, number & 0xFFFFFFFF
+    """Base32 as base64.b32encode writes it, in lower case and without padding; a third of its time."""
+    number = int.from_bytes(sealed) << 4
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

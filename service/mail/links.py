@@ -37,33 +37,38 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
     A welcome is about everything that was just agreed to, so its unsubscribe ends the whole list.
     """
     subscriber = 0 if letter.test else letter.subscriber_id or 0
-    purpose = None if letter.kind is MailKind.WELCOME else letter.purpose
-    unsubscribe = keys.seal(
-        Token(
-            TokenKind.UNSUBSCRIBE,
-            subscriber,
-            letter.delivery_id,
-            small=letter.list_id,
-            flag=purpose_flag(purpose),
-        )
-    )
-    bounce = keys.seal(Token(TokenKind.BOUNCE, letter.delivery_id))
+    unsubscribe, control, bounce = tokens_for(letter, keys)
     url = publisher.public_url
     confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
-    private = f"{url}/p/{seal_link(keys, subscriber, letter.address, now)}"
+    private = ""
+    if letter.kind is MailKind.PRIVATE_LINK:
+        private = f"{url}/p/{seal_link(keys, subscriber, letter.address, now)}"
     change = f"{url}/a/{keys.seal(Token(TokenKind.ADDRESS_CHANGE, letter.change.id))}" if letter.change else ""
-    receipt = f"{url}/r/{keys.seal(Token(TokenKind.RECEIPT, 0 if letter.test else letter.event_id or 0))}"
+    receipt = ""
+    if letter.kind is MailKind.WELCOME:
+        receipt = f"{url}/r/{keys.seal(Token(TokenKind.RECEIPT, 0 if letter.test else letter.event_id or 0))}"
     return Links(
         confirm=confirm,
         unsubscribe=f"{url}/u/{unsubscribe}",
-        control=f"{url}/c/{keys.seal(Token(TokenKind.CONTROL, subscriber))}",
-        private=private if letter.kind is MailKind.PRIVATE_LINK else "",
+        control=f"{url}/c/{control}",
+        private=private,
         change=change,
-        receipt=receipt if letter.kind is MailKind.WELCOME else "",
+        receipt=receipt,
         help=f"{url}/help",
         privacy=f"{url}/privacy",
         imprint=f"{url}/imprint",
         envelope_from=f"b+{bounce}@{publisher.bounce_domain}",
+    )
+
+
+def tokens_for(letter: Letter, keys: Keys) -> tuple[str, str, str]:
+    """Those that every mail has: for the unsubscribe and the control link, and for the envelope sender."""
+    subscriber = 0 if letter.test else letter.subscriber_id or 0
+    purpose = None if letter.kind is MailKind.WELCOME else letter.purpose
+    return (
+        keys.seal_fields(TokenKind.UNSUBSCRIBE, subscriber, letter.delivery_id, letter.list_id, purpose_flag(purpose)),
+        keys.seal_fields(TokenKind.CONTROL, subscriber),
+        keys.seal_fields(TokenKind.BOUNCE, letter.delivery_id),
     )
 
 

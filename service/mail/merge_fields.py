@@ -8,6 +8,7 @@ no field of the reader at all.
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from service.domain.private_access import PRIVATE_FOR
 from service.domain.words import LIST_MAIL, MailKind, Purpose
 from service.mail.links import Links, host_of
 from service.mail.markdown import convert
-from service.mail.render import listing
+from service.mail.render import listing, wrap
 from service.texts import Catalogue, day, minute
 
 LONGEST_NAME = 60
@@ -49,10 +50,12 @@ def merge_fields(
         },
     }
     if letter.kind in LIST_MAIL:
+        why = reason(letter, publisher, catalogue)
         values |= {
-            "sent_at": now,
-            "greeting": _greeting(letter.first_name, text),
-            "reason": _reason(letter, publisher, text),
+            "sent_at": now.date(),
+            "greeting": greeting(letter, catalogue),
+            "reason": why,
+            "reason_lines": wrap(why),
         }
     match letter.kind:
         case MailKind.CONFIRMATION | MailKind.REPERMISSION:
@@ -72,21 +75,25 @@ def merge_fields(
     return values
 
 
-def _greeting(first_name: str | None, text: Text) -> str:
-    name = " ".join((first_name or "").split())
+def greeting(letter: Letter, catalogue: Catalogue) -> str:
+    """By name, if there is one that is no more than a name."""
+    text = partial(catalogue.text, letter.language)
+    name = " ".join((letter.first_name or "").split())
     if not name or len(name) > LONGEST_NAME or _LIKE_A_LINK.search(name):
         return text("greeting.plain")
     return text("greeting.named", name=name)
 
 
-def _reason(letter: Letter, publisher: Publisher, text: Text) -> str:
+def reason(letter: Letter, publisher: Publisher, catalogue: Catalogue) -> str:
     """Why the reader has this mail (A-45)."""
+    text = partial(catalogue.text, letter.language)
     if letter.given_at is None:
         return text("footer.test")
+    date = day(letter.language, letter.given_at)
     if letter.imported:
-        return text("footer.taken_over", date=day(letter.language, letter.given_at), publisher=publisher.name)
+        return text("footer.taken_over", date=date, publisher=publisher.name)
     host = urlsplit(publisher.public_url).hostname
-    return text("footer.signed_up", date=day(letter.language, letter.given_at), host=host)
+    return text("footer.signed_up", date=date, host=host)
 
 
 def _confirmation(letter: Letter) -> dict[str, Any]:

@@ -6,7 +6,7 @@ process, with the Jinja2 in it untouched; what varies per reader is filled in af
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mjml import mjml2html
 
 from service.domain.words import Language, MailKind
+from service.mail.slots import computed, used_at_all
 from service.texts import Catalogue, day, minute
 
 TEXT_WIDTH = 72
@@ -41,8 +42,8 @@ class Renderer:
         emails = templates / "emails"
         self._catalogue = catalogue
         html = {kind.value: _compile_mjml(emails, kind.value) for kind in MailKind}
-        text_environment = _environment(FileSystemLoader(emails), autoescape=False)
-        html_environment = _environment(DictLoader(html), autoescape=True)
+        self._texts = text_environment = _environment(FileSystemLoader(emails), autoescape=False)
+        self._htmls = html_environment = _environment(DictLoader(html), autoescape=True)
         self._subject = {kind: text_environment.get_template(f"{kind.value}/subject.txt") for kind in MailKind}
         self._text = {kind: text_environment.get_template(f"{kind.value}/body.txt") for kind in MailKind}
         self._html: dict[MailKind, Template] = {kind: html_environment.get_template(kind.value) for kind in MailKind}
@@ -60,6 +61,16 @@ class Renderer:
         html = self._html[kind].render(context | {"subject": subject})
         text = re.sub(r"\n{3,}", "\n\n", self._text[kind].render(context)).strip("\n") + "\n"
         return Rendered(subject, text, html)
+
+    def computed(self, kind: MailKind, paths: Iterable[str]) -> frozenset[str]:
+        """Those of `paths` that this mail's templates do more with than print them in a body."""
+        paths = frozenset(paths)
+        subject = f"{kind.value}/subject.txt"
+        return frozenset(
+            used_at_all(self._texts, subject, paths)
+            | computed(self._texts, f"{kind.value}/body.txt", paths)
+            | computed(self._htmls, kind.value, paths)
+        )
 
 
 def _environment(loader: FileSystemLoader | DictLoader, *, autoescape: bool) -> ImmutableSandboxedEnvironment:

@@ -5,17 +5,20 @@ The only door of this package for mail going out: use cases hand over a `Letter`
 """
 
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import TemplateError
 from markupsafe import escape
 
+from service.domain.addresses import LONGEST as LONGEST_ADDRESS
 from service.domain.addresses import parse_address
 from service.domain.letters import Letter, Publisher
 from service.domain.outcomes import Message, Outcome, Phase
@@ -24,6 +27,7 @@ from service.domain.tokens import Keys
 from service.domain.words import LIST_MAIL, Language, MailKind
 from service.errors import ConfigurationError, Kind, ServiceError
 from service.mail import compose, headers
+from service.mail.folding import Folding
 from service.mail.links import Links, links_for
 from service.mail.lint import LintError, check_html
 from service.mail.markdown import MarkdownError, convert
@@ -42,6 +46,9 @@ _LONGEST_WORDS: dict[str, Any] = {
     "list_name": "&" * LONGEST_NAME,
 }
 """Nothing takes more bytes of HTML than what has to be escaped."""
+_LOCAL_PART = re.compile(r"(?=.{1,64}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_MOST_DOMAINS = 10_000
+_NONE: Mapping[str, str] = MappingProxyType({})
 _A_LONG_DAY = datetime(2026, 9, 30, tzinfo=UTC)
 
 
@@ -76,8 +83,10 @@ class Writer:
         self._templates = templates
         self._catalogue = catalogue or Catalogue("mail", templates)
         self._renderer = Renderer(templates or templates_dir(), self._catalogue)
+        self._domains: set[str] = set()
         bounces = _own_address("bounce domain", "MILEPOST_BOUNCE_DOMAIN", f"b@{publisher.bounce_domain}")
         self._publisher = replace(publisher, bounce_domain=bounces.rpartition("@")[2])
+        self._folding = Folding(self._publisher, keys, self._catalogue, self._renderer)
         self._owner = f"mailto:{_own_address('List-Owner', 'MILEPOST_CONTROLLER_CONTACT', publisher.contact)}"
         try:
             self._help = headers.items("List-Help", [f"{publisher.public_url}/help"])
@@ -94,7 +103,14 @@ class Writer:
 
     def write(self, letter: Letter, now: datetime) -> Message:
         """The message as it goes on the wire, dated `now` (A-10). Raises `UnwritableError`."""
-        address = _deliverable(letter.address)
+        address = self._deliverable(letter.address)
+        if folded := self._folding.write(letter, address, now, self._make):
+            return folded
+        return self.write_in_full(letter, now)
+
+    def write_in_full(self, letter: Letter, now: datetime) -> Message:
+        """The same for a letter like no other: what every mail said in slots is compared with."""
+        address = self._deliverable(letter.address)
         links = links_for(letter, self._publisher, self._keys, now)
         rendered = self._render(letter, links, now)
         try:
@@ -102,7 +118,7 @@ class Writer:
             data = compose.message(fields, rendered.text, rendered.html)
         except ValueError as error:
             raise UnwritableError("message_faulty", f"The mail cannot be written: {error}", enhanced="5.6.0") from error
-        return Message(letter.delivery_id, links.envelope_from, address, data)
+        return Message(letter.delivery_id, links.envelope_from, address, data, clean=True)
 
     def preview(self, letter: Letter, now: datetime) -> Rendered:
         """What `write` would say, for people. Raises `UnwritableError`, so a faulty body is found before it is sent."""
@@ -123,16 +139,43 @@ class Writer:
                     Kind.INVALID, "body_refused", f"{error.message} Nothing was saved.", field="body"
                 ) from error
 
-    def _render(self, letter: Letter, links: Links, now: datetime) -> Rendered:
+    def _make(
+        self, letter: Letter, links: Links, now: datetime, words: Mapping[str, str]
+    ) -> tuple[list[bytes], str, str]:
+        rendered = self._render(letter, links, now, words)
+        fields = self._fields(letter, links, rendered.subject, letter.address, now)
+        return list(fields), rendered.text, rendered.html
+
+    def _deliverable(self, address: str) -> str:
+        """The address as the wire needs it: ASCII before the @, A-labels behind it (A-52).
+
+        Domains are few and looked at once. In front of one that stands as it is, dots and atoms do too.
+        """
+        local, _, domain = address.rpartition("@")
+        if domain in self._domains and len(address) <= LONGEST_ADDRESS and _LOCAL_PART.fullmatch(local):
+            return address
+        ready = _deliverable(address)
+        if ready == address:
+            if len(self._domains) >= _MOST_DOMAINS:
+                self._domains.clear()
+            self._domains.add(domain)
+        return ready
+
+    def _render(self, letter: Letter, links: Links, now: datetime, words: Mapping[str, str] = _NONE) -> Rendered:
+        """`words` stand where the reader's own will."""
         try:
             values = merge_fields(letter, self._publisher, links, self._catalogue, now)
+            # They are escaped like those, so that they can hide no element either; the rest is read as it will be.
+            own = {mark: str(escape(values[name])) for name, mark in words.items()}
+            values |= words
             rendered = self._renderer.render(letter.kind, letter.language, values)
             check_html(
                 rendered.html,
                 self._publisher.own_hosts,
                 _brought_links(letter, self._publisher),
                 # Made by us, or escaped: neither can hide an element.
-                {links.unsubscribe: links.help, links.control: links.help, escape(values.get("greeting", "-")): "-"},
+                own
+                | {links.unsubscribe: links.help, links.control: links.help, escape(values.get("greeting", "-")): "-"},
             )
         except (MarkdownError, LintError) as error:
             raise UnwritableError("content_refused", str(error), enhanced="5.6.0") from error

@@ -1,0 +1,236 @@
+"""Mail for many readers: written once per variant, then only filled in.
+
+A variant is everything about a mail but what its templates merely print of the reader. What they compute with is read
+from their syntax trees (`slots`) and is part of the variant's key, so that templates may be edited freely.
+Whatever does not fit goes back to be written in full, and that is never wrong, only slower.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import structlog
+from markupsafe import escape
+
+from service.domain.letters import Letter, Publisher
+from service.domain.outcomes import Message
+from service.domain.tokens import Keys
+from service.domain.words import Language, MailKind
+from service.errors import ServiceError
+from service.mail import compose
+from service.mail.links import Links, tokens_for
+from service.mail.lint import LARGEST_HTML
+from service.mail.merge_fields import greeting, reason
+from service.mail.render import Renderer, wrap
+from service.mail.slots import Form, a_mark, quoted, room_for_break
+from service.texts import Catalogue
+
+FOLDED = (MailKind.CAMPAIGN, MailKind.DIGEST)
+"""The rest goes to one reader at a time."""
+LARGEST_STORE = 16 * 2**20
+"""Bytes of ready mail that are kept."""
+_LINKS = ("links.unsubscribe", "links.control")
+_WORDS = ("greeting", "reason", "reason_lines")
+_MOST_WORDS = 4_096
+_TRIED, _GIVEN_UP_FOR = 200, 5_000
+_ITEM = re.compile(r"[!-;=?-~]{1,900}")
+_UNSOUND = re.compile(r"[\r\0]|^\s|\s$|\n\s*\n")
+"""In a text part, empty lines and blanks at the ends of a value change what is around it."""
+
+log = structlog.get_logger(__name__)
+Make = Callable[[Letter, Links, datetime, Mapping[str, str]], tuple[list[bytes], str, str]]
+"""Header fields, text and HTML of a letter in which marks stand for the reader's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    form: Form
+    html_size: int
+    """Bytes of HTML without the words that are filled in."""
+    printed: tuple[str, ...]
+    """The words that are, each as often as it stands in the HTML."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Words about a reader, ready for each place: many readers have the same name or came on the same day."""
+
+    said: dict[str, str]
+    filled: dict[str, bytes]
+    html_sizes: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Tally:
+    asked: int = 0
+    missed: int = 0
+
+
+class Folding:
+    """One per writer. What it keeps has bounds."""
+
+    def __init__(self, publisher: Publisher, keys: Keys, catalogue: Catalogue, renderer: Renderer) -> None:
+        self._publisher = publisher
+        self._keys = keys
+        self._catalogue = catalogue
+        self._computed = {kind: renderer.computed(kind, (*_LINKS, *_WORDS)) for kind in FOLDED}
+        self._marks = {name: a_mark() for name in (*_LINKS, *_WORDS, "message_id", "date")}
+        self._address_mark = f"{a_mark()}@x"
+        self._variants: dict[Hashable, Variant] = {}
+        self._size = 0
+        self._tallies: dict[Hashable, _Tally] = {}
+        self._greetings: dict[tuple[Language, str | None], _Words] = {}
+        self._reasons: dict[Hashable, _Words] = {}
+        self._date = (datetime.min.replace(tzinfo=UTC), b"")
+
+    def write(self, letter: Letter, address: str, now: datetime, make: Make) -> Message | None:
+        """None: this one is to be written in full. `address` is known to be one that can stand in a header."""
+        computed = self._computed.get(letter.kind)
+        if computed is None or letter.signup or letter.change or not _ITEM.fullmatch(letter.message_id):
+            return None
+        try:
+            hello, why = self._greeting(letter), self._reason(letter)
+        except ValueError:
+            return None
+        issue = (
+            letter.kind, letter.campaign_id, letter.list_id, letter.test, letter.language, letter.list_name,
+            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.articles, now.date(),
+        )  # fmt: skip
+        key: Hashable = issue
+        if computed:
+            if not computed.isdisjoint(_LINKS):
+                return None
+            key = (*issue, *[(hello.said | why.said)[name] for name in sorted(computed)])
+        tally = self._tallies.get(letter.kind if letter.campaign_id is None else letter.campaign_id)
+        if tally is None or tally.asked >= _TRIED:
+            tally = self._begin_tally(letter, tally)
+        variant = self._variants.get(key)
+        tally.asked += 1
+        if variant is None:
+            tally.missed += 1
+            if tally.asked < 0 or (variant := self._make(letter, key, computed, now, make)) is None:
+                return None
+        size = variant.html_size
+        for name in variant.printed:
+            size += hello.html_sizes[name] if name == "greeting" else why.html_sizes[name]
+        if size > LARGEST_HTML:
+            return None
+        unsubscribe, control, bounce = tokens_for(letter, self._keys)
+        data = variant.form.fill(
+            {
+                **hello.filled,
+                **why.filled,
+                "address": address.encode(),
+                "message_id": letter.message_id.encode(),
+                "date": self._written_date(now),
+                "links.unsubscribe": unsubscribe.encode(),
+                "links.control": control.encode(),
+            }
+        )
+        return Message(letter.delivery_id, f"b+{bounce}@{self._publisher.bounce_domain}", address, data, clean=True)
+
+    def _begin_tally(self, letter: Letter, before: _Tally | None) -> _Tally:
+        """Where most mails need a variant of their own, keeping them pays for nothing: for a while none is made."""
+        exploded = before is not None and before.missed * 2 > before.asked
+        tally = _Tally(asked=-_GIVEN_UP_FOR if exploded else 0)
+        if exploded:
+            log.info("mails_not_folded", kind=letter.kind.value, campaign=letter.campaign_id, mails=_GIVEN_UP_FOR)
+        if len(self._tallies) >= _MOST_WORDS:
+            self._tallies.clear()
+        self._tallies[letter.kind if letter.campaign_id is None else letter.campaign_id] = tally
+        return tally
+
+    def _make(
+        self, letter: Letter, key: Hashable, computed: frozenset[str], now: datetime, make: Make
+    ) -> Variant | None:
+        marks = {name: mark for name, mark in self._marks.items() if name not in computed}
+        url = self._publisher.public_url
+        links = Links(
+            confirm="",
+            unsubscribe=f"{url}/u/{marks['links.unsubscribe']}",
+            control=f"{url}/c/{marks['links.control']}",
+            private="",
+            change="",
+            receipt="",
+            help=f"{url}/help",
+            privacy=f"{url}/privacy",
+            imprint=f"{url}/imprint",
+            envelope_from="",
+        )
+        anybody = replace(letter, message_id=marks["message_id"], address=self._address_mark)
+        words = {name: marks[name] for name in _WORDS if name in marks}
+        try:
+            fields, text, html = make(anybody, links, now, words)
+            fields = [b"Date: %s\r\n" % marks["date"].encode() if f.startswith(b"Date:") else f for f in fields]
+            form = compose.form(
+                fields,
+                text,
+                html,
+                {
+                    self._address_mark: "address",
+                    marks["message_id"]: "message_id",
+                    marks["date"]: "date",
+                    marks["links.unsubscribe"]: "links.unsubscribe",
+                },
+                {marks[name]: name if name in _LINKS else f"{name}.text" for name in (*_LINKS, *words)},
+                {marks[name]: name if name in _LINKS else f"{name}.html" for name in (*_LINKS, *words)},
+            )
+        except (ValueError, ServiceError):
+            return None
+        printed = tuple(Counter({name: html.count(mark) for name, mark in words.items()}).elements())
+        size = len(html.encode()) - sum(len(marks[name]) for name in printed)
+        self._keep(key, variant := Variant(form, size, printed))
+        return variant
+
+    def _keep(self, key: Hashable, variant: Variant) -> None:
+        if self._size + variant.form.size > LARGEST_STORE:
+            self._variants.clear()
+            self._size = 0
+        self._variants[key] = variant
+        self._size += variant.form.size
+
+    def _greeting(self, letter: Letter) -> _Words:
+        key = (letter.language, letter.first_name)
+        if (found := self._greetings.get(key)) is None:
+            found = _words({"greeting": greeting(letter, self._catalogue)})
+            _remember(self._greetings, key, found)
+        return found
+
+    def _reason(self, letter: Letter) -> _Words:
+        key = (letter.language, letter.imported, letter.given_at and letter.given_at.date())
+        if (found := self._reasons.get(key)) is None:
+            why = reason(letter, self._publisher, self._catalogue)
+            found = _words({"reason": why, "reason_lines": wrap(why)})
+            _remember(self._reasons, key, found)
+        return found
+
+    def _written_date(self, now: datetime) -> bytes:
+        second = now.replace(microsecond=0)
+        known, date = self._date
+        if known != second or known.tzinfo is not second.tzinfo:
+            date = format_datetime(second).encode()
+            self._date = (second, date)
+        return date
+
+
+def _words(said: dict[str, str]) -> _Words:
+    """Raises ValueError for what would not come out the same in a slot."""
+    filled, sizes = {}, {}
+    for name, value in said.items():
+        if not value or _UNSOUND.search(value):
+            raise ValueError(f"{name} does not fit a slot")
+        html = str(escape(value))
+        filled[f"{name}.text"] = room_for_break(quoted(value))
+        filled[f"{name}.html"] = room_for_break(quoted(html))
+        sizes[name] = len(html.encode())
+    return _Words(said, filled, sizes)
+
+
+def _remember(kept: dict[Any, _Words], key: Hashable, words: _Words) -> None:
+    if len(kept) >= _MOST_WORDS:
+        kept.clear()
+    kept[key] = words
