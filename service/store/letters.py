@@ -1,7 +1,7 @@
 """What each mail says: deliveries read together with their reader, list, revision, issue and sign-up."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +13,18 @@ from service.store.transaction import Transaction
 
 
 def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
-    """The letters of these deliveries, in their order; claimed ones only, for a letter needs its Message-ID."""
+    """The letters of these deliveries, in their order; claimed ones only, for a letter needs its Message-ID.
+
+    What many have in common (list, revision, articles) is read once, and is one object in all of them.
+    """
     ids = {"ids": list(delivery_ids)}
-    rows = {row["id"]: row for row in tx.session.execute(text(_LETTERS), ids).mappings()}
-    issues = any(row["article_ids"] for row in rows.values())
-    articles = _read_articles(tx, ids) if issues else {}
-    letters = [_letter(dict(rows[delivery_id]), articles.get(delivery_id, ())) for delivery_id in delivery_ids]
-    if any(letter.kind is MailKind.OPERATOR_NOTICE for letter in letters):
+    rows = [tuple(row) for row in tx.session.execute(text(_LETTERS), ids)]
+    shared = _Shared(tx, rows)
+    letters = {row[0]: _letter(row, shared) for row in rows}
+    if any(letter.kind is MailKind.OPERATOR_NOTICE for letter in letters.values()):
         told = _read_notices(tx, ids)
-        letters = [replace(letter, notice=told.get(letter.delivery_id)) for letter in letters]
-    return letters
+        letters = {key: replace(letter, notice=told.get(key)) for key, letter in letters.items()}
+    return [letters[delivery_id] for delivery_id in delivery_ids]
 
 
 # A confirmation speaks the language of the form, and repeats nothing that somebody typed into it (E-09).
@@ -33,39 +35,38 @@ SELECT d.id, d.kind, d.test_address IS NOT NULL AND d.kind <> 'operator_notice' 
        coalesce(d.test_language, CASE WHEN d.kind IN ('confirmation', 'repermission') THEN g.language END, s.language)
            AS language,
        CASE WHEN d.kind NOT IN ('confirmation', 'repermission') THEN s.first_name END AS first_name,
-       d.list_id, l.names AS list_names, l.list_id AS list_header_id, d.purpose,
-       coalesce(d.campaign_id, r.campaign_id) AS campaign_id, d.message_id, b.given_at, b.event_id,
+       d.list_id, d.purpose, d.campaign_id, d.message_id, b.given_at, b.event_id,
        coalesce(e.lawful_basis = 'imported', false) AS imported,
+       d.revision_id, d.issue_id, s.language AS topic_language,
        g.id AS signup_id, g.created_at AS requested_at, g.expires_at, g.purposes,
-       h.id AS change_id, h.expires_at AS change_expires_at, r.subject, r.body, i.article_ids
+       h.id AS change_id, h.expires_at AS change_expires_at
 FROM deliveries d
-JOIN lists l ON l.id = d.list_id
 LEFT JOIN subscribers s ON s.id = d.subscriber_id
 LEFT JOIN subscriptions b ON b.subscriber_id = d.subscriber_id AND b.list_id = d.list_id AND b.purpose = d.purpose
 LEFT JOIN consent_events e ON e.id = b.event_id
 LEFT JOIN signups g ON g.id = d.signup_id
 LEFT JOIN address_changes h ON h.id = d.address_change_id
-LEFT JOIN revisions r ON r.id = d.revision_id
-LEFT JOIN issues i ON i.id = d.issue_id
 WHERE d.id = ANY(:ids)
 """
+_SUBSCRIBER, _LIST, _REVISION, _ISSUE = 3, 7, 14, 15
+"""Where these stand in a row."""
 
+_LISTS = "SELECT id, names, list_id FROM lists WHERE id = ANY(:ids)"
+_REVISIONS = "SELECT id, campaign_id, subject, body FROM revisions WHERE id = ANY(:ids)"
+_ISSUES = "SELECT id, article_ids FROM issues WHERE id = ANY(:ids)"
 _ARTICLES = """
-SELECT d.id AS delivery_id, a.id, a.title, a.summary, a.canonical_url, a.author, a.image_url, a.image_alt,
-       a.published_at, array(
-           SELECT coalesce(t.names ->> s.language, t.slug)
-           FROM article_topics o
-           JOIN topics t ON t.id = o.topic_id
-           JOIN subscriber_topics c ON c.topic_id = o.topic_id AND c.subscriber_id = d.subscriber_id
-           WHERE o.article_id = a.id ORDER BY t.position, t.id) AS topics
-FROM deliveries d
-JOIN subscribers s ON s.id = d.subscriber_id
-JOIN issues i ON i.id = d.issue_id
-CROSS JOIN LATERAL unnest(i.article_ids) WITH ORDINALITY AS shown(article_id, place)
-JOIN articles a ON a.id = shown.article_id
-WHERE d.id = ANY(:ids) ORDER BY d.id, shown.place
+SELECT id, title, summary, canonical_url, author, image_url, image_alt, published_at
+FROM articles WHERE id = ANY(:ids)
 """
-
+_TOPICS = """
+SELECT o.article_id, t.id, t.slug, t.names
+FROM article_topics o JOIN topics t ON t.id = o.topic_id
+WHERE o.article_id = ANY(:ids) ORDER BY t.position, t.id
+"""
+_CHOSEN = """
+SELECT subscriber_id, array_agg(topic_id ORDER BY topic_id)
+FROM subscriber_topics WHERE subscriber_id = ANY(:ids) GROUP BY subscriber_id
+"""
 
 _NOTICES = """
 SELECT m.delivery_id, m.is_over, n.began_at, n.ended_at, n.facts
@@ -78,52 +79,95 @@ def _read_notices(tx: Transaction, ids: dict[str, list[int]]) -> dict[int, Lette
     return {row.delivery_id: LetterNotice(row.is_over, row.began_at, row.facts, row.ended_at) for row in rows}
 
 
-def _read_articles(tx: Transaction, ids: dict[str, list[int]]) -> dict[int, list[LetterArticle]]:
-    articles: dict[int, list[LetterArticle]] = defaultdict(list)
-    for row in tx.session.execute(text(_ARTICLES), ids):
-        articles[row.delivery_id].append(
-            LetterArticle(
-                id=row.id,
-                title=row.title,
-                summary=row.summary,
-                url=row.canonical_url,
-                author=row.author,
-                image_url=row.image_url,
-                image_alt=row.image_alt,
-                topics=tuple(row.topics),
-                published_at=row.published_at,
-            )
-        )
-    return articles
+_KINDS = {kind.value: kind for kind in MailKind}
+_LANGUAGES = {language.value: language for language in Language}
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
 
 
-def _letter(row: dict[str, Any], articles: Sequence[LetterArticle]) -> Letter:
-    signup = None
-    if row["signup_id"] is not None and row["expires_at"] is not None:
-        purposes = tuple(Purpose(purpose) for purpose in row["purposes"])
-        signup = LetterSignup(row["signup_id"], row["requested_at"], row["expires_at"], purposes)
-    change = LetterChange(row["change_id"], row["change_expires_at"]) if row["change_id"] is not None else None
-    names: dict[str, str] = row["list_names"]
+class _Shared:
+    """What the letters of a batch have in common."""
+
+    def __init__(self, tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._tx = tx
+        self.lists = {row[0]: row[1:] for row in self._read(_LISTS, {row[_LIST] for row in rows})}
+        self.revisions = {row[0]: row[1:] for row in self._read(_REVISIONS, {row[_REVISION] for row in rows})}
+        issues = {row[0]: row[1] for row in self._read(_ISSUES, {row[_ISSUE] for row in rows})}
+        self._shown: dict[tuple[Any, ...], tuple[LetterArticle, ...]] = {}
+        articles = {article for ids in issues.values() for article in ids}
+        self._articles = {row[0]: row for row in self._read(_ARTICLES, articles)}
+        self._topics: dict[int, list[tuple[int, str, dict[str, str]]]] = defaultdict(list)
+        for article, *topic in self._read(_TOPICS, articles):
+            self._topics[article].append((topic[0], topic[1], topic[2]))
+        self._issues = {
+            issue: ([article for article in ids if article in self._articles], self._topics_of(ids))
+            for issue, ids in issues.items()
+        }
+        readers = {row[_SUBSCRIBER] for row in rows if row[_ISSUE] is not None}
+        self._chosen = {row[0]: frozenset(row[1]) for row in self._read(_CHOSEN, readers)}
+
+    def _read(self, statement: str, ids: Iterable[int | None]) -> Iterable[Sequence[Any]]:
+        wanted = [each for each in ids if each is not None]
+        return self._tx.session.execute(text(statement), {"ids": wanted}).all() if wanted else ()
+
+    def _topics_of(self, articles: Iterable[int]) -> frozenset[int]:
+        return frozenset(topic[0] for article in articles for topic in self._topics.get(article, ()))
+
+    def articles(self, issue_id: int, subscriber_id: int, language: str) -> tuple[LetterArticle, ...]:
+        """An issue's articles with the topics that the reader chose; the same object for all who chose the same."""
+        if issue_id not in self._issues:
+            return ()
+        ids, topics = self._issues[issue_id]
+        chosen = self._chosen.get(subscriber_id, frozenset()) & topics
+        key = (issue_id, language, chosen)
+        if (shown := self._shown.get(key)) is None:
+            shown = self._shown[key] = tuple(self._article(article, language, chosen) for article in ids)
+        return shown
+
+    def _article(self, article_id: int, language: str, chosen: frozenset[int]) -> LetterArticle:
+        key, title, summary, url, author, image_url, image_alt, published_at = self._articles[article_id]
+        names = [
+            slug if (name := names.get(language)) is None else name
+            for topic, slug, names in self._topics.get(article_id, ())
+            if topic in chosen
+        ]
+        return LetterArticle(key, title, summary, url, author, image_url, image_alt, tuple(names), published_at)
+
+
+def _letter(row: tuple[Any, ...], shared: _Shared) -> Letter:
+    (
+        delivery_id, kind, test, subscriber_id, address, language, first_name, list_id, purpose, campaign_id,
+        message_id, given_at, event_id, imported, revision_id, issue_id, topic_language, signup_id, requested_at,
+        expires_at, purposes, change_id, change_expires_at,
+    ) = row  # fmt: skip
+    signup = change = None
+    if signup_id is not None and expires_at is not None:
+        signup = LetterSignup(signup_id, requested_at, expires_at, tuple(_PURPOSES[each] for each in purposes))
+    if change_id is not None:
+        change = LetterChange(change_id, change_expires_at)
+    names, header_id = shared.lists[list_id]
+    revised, subject, body = (None, None, None) if revision_id is None else shared.revisions[revision_id]
     return Letter(
-        delivery_id=row["id"],
-        kind=MailKind(row["kind"]),
-        test=row["test"],
-        subscriber_id=row["subscriber_id"],
-        address=row["address"],
-        language=Language(row["language"]),
-        first_name=row["first_name"],
-        list_id=row["list_id"],
-        list_name=names.get(row["language"]) or next(iter(names.values())),
-        list_header_id=row["list_header_id"],
-        purpose=Purpose(row["purpose"]) if row["purpose"] else None,
-        campaign_id=row["campaign_id"],
-        message_id=row["message_id"],
-        given_at=row["given_at"],
-        imported=row["imported"],
-        event_id=row["event_id"],
+        delivery_id=delivery_id,
+        kind=_KINDS[kind],
+        test=test,
+        subscriber_id=subscriber_id,
+        address=address,
+        language=_LANGUAGES[language],
+        first_name=first_name,
+        list_id=list_id,
+        list_name=names.get(language) or next(iter(names.values())),
+        list_header_id=header_id,
+        purpose=_PURPOSES[purpose] if purpose else None,
+        campaign_id=revised if campaign_id is None else campaign_id,
+        message_id=message_id,
+        given_at=given_at,
+        imported=imported,
+        event_id=event_id,
         signup=signup,
         change=change,
-        subject=row["subject"],
-        body=row["body"],
-        articles=tuple(articles),
+        subject=subject,
+        body=body,
+        articles=()
+        if issue_id is None or topic_language is None
+        else shared.articles(issue_id, subscriber_id, topic_language),
     )
