@@ -27,6 +27,7 @@ from service.domain.tokens import Keys
 from service.domain.words import LIST_MAIL, Language, MailKind
 from service.errors import ConfigurationError, Kind, ServiceError
 from service.mail import compose, headers
+from service.mail.dkim import Signer
 from service.mail.folding import Folding
 from service.mail.links import Links, links_for
 from service.mail.lint import LintError, check_html
@@ -76,10 +77,17 @@ class Writer:
     """Built once per process: the templates are compiled here, and a faulty one stops the start."""
 
     def __init__(
-        self, publisher: Publisher, keys: Keys, catalogue: Catalogue | None = None, templates: Path | None = None
+        self,
+        publisher: Publisher,
+        keys: Keys,
+        catalogue: Catalogue | None = None,
+        templates: Path | None = None,
+        *,
+        signer: Signer | None = None,
     ) -> None:
         """Raises ConfigurationError if an address of the publisher's cannot stand in a header, not each mail later."""
         self._keys = keys
+        self._signer = signer
         self._templates = templates
         self._catalogue = catalogue or Catalogue("mail", templates)
         self._renderer = Renderer(templates or templates_dir(), self._catalogue)
@@ -105,7 +113,7 @@ class Writer:
         """The message as it goes on the wire, dated `now` (A-10). Raises `UnwritableError`."""
         address = self._deliverable(letter.address)
         if folded := self._folding.write(letter, address, now, self._make):
-            return folded
+            return self._signed(folded, now)
         return self.write_in_full(letter, now)
 
     def write_in_full(self, letter: Letter, now: datetime) -> Message:
@@ -118,7 +126,12 @@ class Writer:
             data = compose.message(fields, rendered.text, rendered.html)
         except ValueError as error:
             raise UnwritableError("message_faulty", f"The mail cannot be written: {error}", enhanced="5.6.0") from error
-        return Message(letter.delivery_id, links.envelope_from, address, data, clean=True)
+        return self._signed(Message(letter.delivery_id, links.envelope_from, address, data, clean=True), now)
+
+    def _signed(self, message: Message, now: datetime) -> Message:
+        if self._signer is None:
+            return message
+        return replace(message, data=self._signer.signed(message.data, int(now.timestamp())))
 
     def preview(self, letter: Letter, now: datetime) -> Rendered:
         """What `write` would say, for people. Raises `UnwritableError`, so a faulty body is found before it is sent."""
