@@ -140,10 +140,12 @@ class _Talk(asyncio.Protocol):
 async def _connect(talk: _Talk, relay: Relay, context: ssl.SSLContext) -> None:
     loop = asyncio.get_running_loop()
     abandoned = threading.Event()
+    dialled: list[socket.socket] = []
 
     def dial() -> socket.socket:
         # Python's own socket: the egress guard does not see those that a loop opens in native code (D-31).
         connected = socket.create_connection((relay.host, relay.port), limits.CONNECT_SECONDS)
+        dialled.append(connected)
         if abandoned.is_set():
             connected.close()
             raise ConnectionAbortedError
@@ -156,6 +158,8 @@ async def _connect(talk: _Talk, relay: Relay, context: ssl.SSLContext) -> None:
             connected = await loop.run_in_executor(None, dial)
         except asyncio.CancelledError:
             abandoned.set()
+            for late in dialled:
+                late.close()
             raise
         try:
             if relay.tls is RelayTls.IMPLICIT:
