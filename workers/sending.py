@@ -24,7 +24,7 @@ from service.ports import Transport
 from service.store import worker_processes
 from service.usecases import watching
 from service.usecases.dispatching import recover_journals
-from service.usecases.steps.turns import Sender
+from service.usecases.steps.senders import Sender
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,8 @@ from service.domain.words import Lane
 from service.ports import Hint
 from service.store import campaigns, claims, deliveries, signups, worker_processes
 from service.store.transaction import Transaction, TransactionFactory
-from service.usecases.steps.turns import Journaled, Sender, Turn
+from service.usecases.steps.senders import Journaled, Sender
+from service.usecases.steps.turns import Turn
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from service.store import deliveries, worker_processes
 from service.store.schema import Campaign
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import campaigning
-from service.usecases.steps.turns import Sender
+from service.usecases.steps.senders import Sender
 from tests.builders import a_campaign, a_list, a_reader, a_signup
 from tests.conftest import FrozenClock
 from tests.usecases.builders import KEYS

@@ -18,7 +18,7 @@ from service.store import engine as store_engine
 from service.store import transaction as store_transaction
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases.dispatching import send_due
-from service.usecases.steps.turns import Sender
+from service.usecases.steps.senders import Sender
 from tests.builders import a_list, many_readers
 from tests.conftest import FrozenClock, HintList
 from tests.usecases.sending import a_sender, accepted_by, ordered, write_plainly

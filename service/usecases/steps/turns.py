@@ -6,46 +6,26 @@ other, so that what was recorded is crossed out in the journal before anything i
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Protocol
-from uuid import UUID
+from collections.abc import Iterator
+from concurrent.futures import Future
+from datetime import timedelta
 
 import structlog
 
-from service.domain.breaker import NORMAL, Limits, Tally
+from service.domain.breaker import Tally
 from service.domain.confirming import Copy
-from service.domain.deliveries import (
-    FIRST_BATCH,
-    LARGEST_JOURNAL,
-    LEASE,
-    LEASE_MARGIN,
-    RECORD_WITHIN,
-    START_WITHIN,
-    TURN,
-    Notes,
-    Result,
-    decide_result,
-    next_batch,
-    next_hold,
-)
+from service.domain.deliveries import LARGEST_JOURNAL, RECORD_WITHIN, TURN, Result, decide_result, next_batch, next_hold
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
-from service.domain.rates import Permission, free
-from service.domain.relay_watch import RelayWatch
 from service.domain.smtp_replies import Scope, decide_fate
-from service.domain.tokens import Keys
-from service.domain.words import Lane
 from service.errors import ServiceError
 from service.mail.sources import template_source
 from service.mail.withholding import copy_of
 from service.mail.writer import UnwritableError
-from service.ports import Clock, Journal, Transport
-from service.store import campaigns, claims, letters, proofs, rates, worker_processes
-from service.store.transaction import Transaction, TransactionFactory
+from service.store import claims, proofs
 from service.usecases.steps import watching
+from service.usecases.steps.claiming import Batch, claim
+from service.usecases.steps.senders import Sender
 from service.usecases.steps.watching import OURSELVES
 
 log = structlog.get_logger(__name__)
@@ -57,96 +37,6 @@ HELD_BACK_FOR = 0.1
 """Seconds until a campaign of which other workers have all that may leave is looked at again."""
 
 
-class Journaled(Protocol):
-    """What a worker noted, as settling needs it."""
-
-    @property
-    def worker_id(self) -> UUID: ...
-    def read(self) -> Notes: ...
-    def remove(self) -> None: ...
-
-
-class OwnJournal(Journaled, Journal, Protocol):
-    @property
-    def size(self) -> int:
-        """Octets."""
-
-    def settled(self, delivery_ids: Sequence[int]) -> None:
-        """What was noted about these is in the database: never to be believed again."""
-
-    def clear(self) -> None: ...
-
-
-@dataclass
-class Sender:
-    """One worker process that sends: what it sends with, and what it has learnt about the relay."""
-
-    lane: Lane
-    journal: OwnJournal
-    transaction: TransactionFactory
-    clock: Clock
-    transport: Transport
-    write: Callable[[Letter, datetime], Message]
-    message_host: str
-    """Right side of Message-IDs."""
-    keys: Keys
-    """For the copy of each confirmation mail, which is kept as evidence, and fingerprints of addresses to test with."""
-    jitter: Callable[[], float]
-    """Draws from -1 … 1."""
-    database: Executor
-    """One thread, in which all that a turn asks of PostgreSQL is done in order."""
-    relay: RelayWatch
-    """Whether the relay answers, for the heart to tell."""
-    limits: Limits = NORMAL
-    """Above which a campaign is paused."""
-    rate: float | None = None
-    """Mails a second that all workers together may start; None: as fast as the relay takes them."""
-    stopping: Callable[[], bool] = lambda: False
-    """Whether the process has been asked to end: nothing more is claimed."""
-
-    batch: int = field(default=FIRST_BATCH, init=False)
-    hold: timedelta | None = field(default=None, init=False)
-    """How long the relay is being left alone; None while it works."""
-    held_until: float = field(default=0.0, init=False)
-    last_campaign: int = field(default=0, init=False)
-    ended: bool = field(default=False, init=False)
-    """An operator declared this worker lost: it claims nothing any more, and its process needs another."""
-
-    @property
-    def worker_id(self) -> UUID:
-        return self.journal.worker_id
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What one claim has brought."""
-
-    letters: Sequence[Letter]
-    attempts: dict[int, int]
-    now: datetime
-    """When what the letters say was true."""
-    claimed_at: float
-    asked_for: int
-    skipped: int
-    permission: Permission
-    campaign_id: int | None = None
-    is_held_back: bool = False
-    """A campaign's first answers are not in: until then no more of it may leave (F-15)."""
-
-    @property
-    def starts_end(self) -> float:
-        """After this nothing of it may start (invariant 2)."""
-        return self.claimed_at + min(START_WITHIN, LEASE - LEASE_MARGIN).total_seconds()
-
-    @property
-    def is_short(self) -> bool:
-        """Whether there was no more to claim."""
-        return len(self.letters) < self.asked_for
-
-
-_NOTHING = claims.Claimed([], 0)
-
-
 class Turn:
     """Claim, write, send and record for about TURN. Made for one turn and used once, by one thread."""
 
@@ -154,9 +44,9 @@ class Turn:
         self._sender = sender
         self._now = sender.clock.monotonic
         self._end = self._now() + TURN.total_seconds()
-        self._ready: deque[tuple[Letter, _Batch, float]] = deque()
+        self._ready: deque[tuple[Letter, Batch, float]] = deque()
         """Claimed, not yet started; each with the moment at which it may start."""
-        self._flying: dict[int, _Batch] = {}
+        self._flying: dict[int, Batch] = {}
         """Started, not yet answered."""
         self._results: list[Result] = []
         self._copies: list[Copy] = []
@@ -166,7 +56,7 @@ class Turn:
         """To be given back."""
         self._since = 0.0
         """When the oldest of what is to be recorded came."""
-        self._claiming: Future[_Batch] | None = None
+        self._claiming: Future[Batch] | None = None
         self._recording: deque[Future[None]] = deque()
         self._next_claim = 0.0
         """No claim before this moment: the rate is used up until then."""
@@ -247,7 +137,7 @@ class Turn:
                 self._adopt(self._claiming)
             if self._must_end() or self._exhausted or not self._wants_more():
                 break
-            self._claiming = self._sender.database.submit(self._claim)
+            self._claiming = self._sender.database.submit(claim, self._sender)
         if self._flying or (self._ready and self._ready[0][2] <= self._now()):
             self._sender.relay.waiting(self._now(), flying=bool(self._flying))
         elif self._exhausted:  # not while the next are being claimed: of a relay that lets nobody in all go back
@@ -276,7 +166,7 @@ class Turn:
         self._drained_first = False
         return True
 
-    def _adopt(self, claiming: "Future[_Batch]") -> None:
+    def _adopt(self, claiming: "Future[Batch]") -> None:
         """Make ready what a claim has brought, unless it failed."""
         self._claiming = None
         if fault := claiming.exception():
@@ -298,7 +188,7 @@ class Turn:
             self._sender.batch = next_batch(done - self._measured[1], now - self._measured[0])
         self._measured = (now, done)
 
-    def _write(self, letter: Letter, batch: _Batch) -> Message | None:
+    def _write(self, letter: Letter, batch: Batch) -> Message | None:
         """The message; None if it can never be one: one bad letter fails alone and stops nobody else's.
 
         `batch.now` is when the address was read: a fresh link dated later would open for a mailbox left meanwhile
@@ -383,7 +273,7 @@ class Turn:
         answered = {result.outcome.delivery_id for result in results}
         self._copies = [copy for copy in copies if copy.delivery_id not in answered]
         kept = [copy for copy in copies if copy.delivery_id in answered]
-        self._recording.append(self._sender.database.submit(self._record, results, kept, unstarted, tallies))
+        self._recording.append(self._sender.database.submit(_record, self._sender, results, kept, unstarted, tallies))
 
     def _close(self) -> None:
         """Nothing more is started: record what was answered, give back the rest, and leave an empty journal."""
@@ -398,82 +288,18 @@ class Turn:
         if self._fault is None and not self._flying:
             self._sender.journal.clear()
 
-    # In the other thread, from here on: nothing of the turn's own is touched.
 
-    def _claim(self) -> _Batch:
-        sender, claimed_at = self._sender, self._now()
-        asked_for = sender.batch
-        with sender.transaction() as tx:
-            if not worker_processes.may_claim(tx, sender.worker_id):
-                sender.ended = True
-                log.warning("declared_lost_and_alive", worker_id=str(sender.worker_id))
-                return _Batch([], {}, tx.now, claimed_at, asked_for, 0, free(0, claimed_at))
-            permission = rates.ask(tx, sender.rate, asked_for, self._now)
-            limit = min(asked_for, permission.number)
-            claimed, campaign_id, held_back = _NOTHING, None, False
-            if limit and sender.lane is Lane.BULK:
-                claimed, campaign_id, held_back = self._claim_next(tx, limit)
-            elif limit:
-                claimed = self._claim_of(tx, None, limit)
-            rates.charge(tx, permission, len(claimed.held))
-            found = letters.read_letters(tx, [held.delivery_id for held in claimed.held])
-            now = tx.now
-        return _Batch(
-            found,
-            {held.delivery_id: held.attempts for held in claimed.held},
-            now,
-            claimed_at,
-            limit,
-            claimed.skipped,
-            permission,
-            campaign_id,
-            held_back,
+def _record(
+    sender: Sender, results: list[Result], copies: list[Copy], unstarted: list[int], tallies: dict[int, Tally]
+) -> None:
+    """What came of those that were tried, what may be kept of them, and those that were not tried."""
+    with sender.transaction() as tx:
+        recorded = claims.record_results(tx, sender.worker_id, results)
+        given_back = claims.give_back(tx, sender.worker_id, unstarted)
+        reached = {result.outcome.delivery_id for result in results if result.outcome.phase is Phase.EOM}
+        proofs.keep_confirmation_mails(
+            tx, sender.keys.ledger, template_source, [copy for copy in copies if copy.delivery_id in reached]
         )
-
-    def _claim_next(self, tx: Transaction, limit: int) -> tuple[claims.Claimed, int | None, bool]:
-        """Of the next campaign; of the one after it where nothing of that may be claimed; once round.
-
-        Returns what was claimed, of which campaign, and whether a campaign's first answers are waited for.
-        """
-        tried: set[int] = set()
-        held_back = False
-        while True:
-            campaign_id = campaigns.find_next_with_due(tx, self._sender.last_campaign)
-            if campaign_id is None or campaign_id in tried:
-                return _NOTHING, None, held_back
-            tried.add(campaign_id)
-            self._sender.last_campaign = campaign_id
-            startable = watching.count_startable(tx, campaign_id, limit)
-            held_back = held_back or startable < limit
-            if startable:
-                claimed = self._claim_of(tx, campaign_id, startable)
-                if claimed.held or claimed.skipped:
-                    return claimed, campaign_id, held_back
-
-    def _claim_of(self, tx: Transaction, campaign_id: int | None, limit: int) -> claims.Claimed:
-        sender = self._sender
-        return claims.claim(
-            tx,
-            worker_id=sender.worker_id,
-            lane=sender.lane,
-            campaign_id=campaign_id,
-            limit=limit,
-            message_host=sender.message_host,
-            fingerprint=sender.keys.address_hmac,
-        )
-
-    def _record(
-        self, results: list[Result], copies: list[Copy], unstarted: list[int], tallies: dict[int, Tally]
-    ) -> None:
-        """What came of those that were tried, what may be kept of them, and those that were not tried."""
-        sender = self._sender
-        with sender.transaction() as tx:
-            recorded = claims.record_results(tx, sender.worker_id, results)
-            given_back = claims.give_back(tx, sender.worker_id, unstarted)
-            reached = {result.outcome.delivery_id for result in results if result.outcome.phase is Phase.EOM}
-            proofs.keep_confirmation_mails(
-                tx, sender.keys.ledger, template_source, [copy for copy in copies if copy.delivery_id in reached]
-            )
-            watching.note_results(tx, tallies, sender.limits)
-        sender.journal.settled([result.outcome.delivery_id for result in results])
-        log.info("results_recorded", recorded=recorded, given_back=given_back)
+        watching.note_results(tx, tallies, sender.limits)
+    sender.journal.settled([result.outcome.delivery_id for result in results])
+    log.info("results_recorded", recorded=recorded, given_back=given_back)
