@@ -25,6 +25,7 @@ from service.domain.surges import Ceilings
 from service.domain.tokens import Keys
 from service.egress import Allowed
 from service.errors import ConfigurationError, DatabaseAwayError, ServiceError
+from service.mail.dkim_keys import KeyDirectory
 from service.mail.smtp_opening import Relay
 from service.mail.writer import Writer
 from service.ports import Clock, TaskQueue
@@ -99,7 +100,7 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         publisher=publisher,
         circumstances=_circumstances(settings, processors),
         processors=processors,
-        writer=Writer(publisher, keys),
+        writer=Writer(publisher, keys, signer=dkim_keys(settings).signer()),
         fetcher=Fetcher(settings.content_hosts, settings.content_private_hosts, clock),
         operators=_operators(settings),
         limits=Limits(
@@ -151,6 +152,11 @@ def check_may_serve(container: Container) -> None:
             f"PostgreSQL cannot be used ({type(error.orig).__name__}), so nobody knows whether this installation may "
             "serve; nothing was started. `milepost doctor` looks at everything."
         ) from None
+
+
+def dkim_keys(settings: Settings) -> KeyDirectory:
+    """Those that sign for the From domain."""
+    return KeyDirectory(settings.state_dir, settings.sender_address.rpartition("@")[2].lower())
 
 
 def _publisher(settings: Settings) -> Publisher:

@@ -13,6 +13,7 @@ from service.cli import (
     content,
     demo,
     digests,
+    dkim,
     doctor,
     forms,
     imports,
@@ -52,6 +53,7 @@ for name, group in (
     ("signups", signups),
     ("consent", consent),
     ("privacy", privacy),
+    ("dkim", dkim),
     ("probe", relay_probe),
     ("token", access),
 ):

@@ -52,6 +52,7 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding("settings", Verdict.FINE, f"{settings.environment.value}, {settings.public_url}")
     yield _state_dir(settings)
+    yield _dkim(settings)
     with opened("doctor") as container:
         database = list(_database(container))
         yield from database
@@ -69,6 +70,24 @@ def _state_dir(settings: "Settings") -> Finding:
     except ConfigurationError as error:
         return Finding("state_dir", Verdict.FAULT, str(error), "MILEPOST_STATE_DIR")
     return Finding("state_dir", Verdict.FINE, f"{settings.state_dir} is writable")
+
+
+def _dkim(settings: "Settings") -> Finding:
+    from service.bootstrap import dkim_keys
+
+    keys = dkim_keys(settings)
+    try:
+        signer = keys.signer()
+    except ConfigurationError as error:
+        return Finding("dkim", Verdict.FAULT, str(error), "milepost dkim show")
+    if signer is None:
+        return Finding(
+            "dkim",
+            Verdict.WARNING,
+            f"mails leave without a signature of {keys.domain}; fine only if the relay signs them",
+            "milepost dkim new",
+        )
+    return Finding("dkim", Verdict.FINE, f"{signer.selector} signs for {signer.domain}")
 
 
 def _server(check: str, trouble: str | None, fine: str) -> Finding:

@@ -1,7 +1,7 @@
 """DKIM: the signature of the From domain over a ready mail (RFC 6376; rsa-sha256, relaxed/relaxed, RFC 8301).
 
 It is made last, over the very octets that go on the wire (B-06). The wording of h= depends on which fields a mail has,
-and is kept; the body is only searched for what relaxed canonicalisation would change.
+and is kept, and so is what becomes of each line of a body: mails to many readers have most of their lines in common.
 """
 
 import base64
@@ -29,6 +29,7 @@ SIGNED = (
 _LINE = 76
 _SIGNATURE_LINE = 72
 _MOST_PLANS = 100
+_MOST_LINES = 20_000
 _BLANKS = re.compile(rb"[ \t]+")
 
 
@@ -56,6 +57,7 @@ class Signer:
             f"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;\r\n d={domain};\r\n s={selector};".encode()
         )
         self._plans: dict[tuple[bytes, ...], _Plan] = {}
+        self._lines = RelaxedLines()
         self._padding = padding.PKCS1v15()
         self._hash = Prehashed(hashes.SHA256())
 
@@ -70,7 +72,7 @@ class Signer:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
             plan = self._plans[names] = _plan(names)
-        body_hash = base64.b64encode(sha256(relaxed_body(body)).digest())
+        body_hash = base64.b64encode(sha256(self._lines.body(body)).digest())
         field = b"%b t=%d;\r\n h=%b;\r\n bh=%b;\r\n b=" % (self._first, at, plan.named, body_hash)
         own = field.replace(b"\r\n ", b" ").replace(b"DKIM-Signature: ", b"dkim-signature:", 1)
         digest = sha256(b"".join([*[values[place] for place in plan.order], own])).digest()
@@ -84,20 +86,23 @@ class Signer:
         return self.sign(head + b"\r\n", body, at) + data
 
 
-def relaxed_body(body: bytes) -> bytes:
-    """RFC 6376 §3.4.4. A search costs far less than a substitution, and mostly finds nothing."""
-    if b"\t" in body:
-        body = body.replace(b"\t", b" ")
-    while b"  " in body:
-        body = body.replace(b"  ", b" ")
-    if b" \r\n" in body:
-        body = body.replace(b" \r\n", b"\r\n")
-    if body.endswith(b"\r\n\r\n") or not body.endswith(b"\r\n") or body == b"\r\n":
-        body = body.rstrip(b" ")
-        while body.endswith(b"\r\n"):
-            body = body[:-2]
-        return body + b"\r\n" if body else b""
-    return body
+class RelaxedLines(dict[bytes, bytes]):
+    """What becomes of the lines of a body (RFC 6376 §3.4.4). Looking one up takes a fifth of working it out."""
+
+    def body(self, body: bytes) -> bytes:
+        """The whole of it."""
+        relaxed = b"\r\n".join(map(self.__getitem__, body.split(b"\r\n")))
+        if relaxed.endswith(b"\r\n") and not relaxed.endswith(b"\r\n\r\n") and relaxed != b"\r\n":
+            return relaxed
+        while relaxed.endswith(b"\r\n"):
+            relaxed = relaxed[:-2]
+        return relaxed + b"\r\n" if relaxed else b""
+
+    def __missing__(self, line: bytes) -> bytes:
+        if len(self) >= _MOST_LINES:
+            self.clear()
+        relaxed = self[line] = _BLANKS.sub(b" ", line).rstrip(b" ")
+        return relaxed
 
 
 def _relaxed_fields(fields: bytes) -> tuple[tuple[bytes, ...], list[bytes]]:
