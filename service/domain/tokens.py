@@ -125,7 +125,7 @@ class Keys:
 
 def purpose_flag(purpose: Purpose | None) -> int:
     """How a token's `flag` names a purpose; 0 names none. The order of `Purpose` is therefore never changed (A-29)."""
-    return 0 if purpose is None else list(Purpose).index(purpose) + 1
+    return 0 if purpose is None else _FLAGS[purpose]
 
 
 def purpose_from_flag(flag: int) -> Purpose | None:
@@ -143,6 +143,7 @@ _PACK = struct.Struct(">HBxHIHI")
 """small 16 bits, flag 8, one byte of padding, then two 48-bit numbers: 16 bytes."""
 
 
+_FLAGS = {purpose: flag for flag, purpose in enumerate(Purpose, 1)}
 _KINDS = {kind: [kind.encode()] for kind in TokenKind}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -37,6 +38,7 @@ _LINKS = ("links.unsubscribe", "links.control")
 _WORDS = ("greeting", "reason", "reason_lines")
 _MOST_WORDS = 4_096
 _TRIED, _GIVEN_UP_FOR = 200, 5_000
+_NONE: Mapping[str, str] = MappingProxyType({})
 _ITEM = re.compile(r"[!-;=?-~]{1,900}")
 _UNSOUND = re.compile(r"[\r\0]|^\s|\s$|\n\s*\n")
 """In a text part, empty lines and blanks at the ends of a value change what is around it."""
@@ -67,7 +69,9 @@ class _Words:
 @dataclass(slots=True)
 class _Tally:
     asked: int = 0
+    """Below 0 while no variant is made."""
     missed: int = 0
+    given_up: bool = False
 
 
 class Folding:
@@ -96,24 +100,9 @@ class Folding:
             hello, why = self._greeting(letter), self._reason(letter)
         except ValueError:
             return None
-        issue = (
-            letter.kind, letter.campaign_id, letter.list_id, letter.test, letter.language, letter.list_name,
-            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.articles, now.date(),
-        )  # fmt: skip
-        key: Hashable = issue
-        if computed:
-            if not computed.isdisjoint(_LINKS):
-                return None
-            key = (*issue, *[(hello.said | why.said)[name] for name in sorted(computed)])
-        tally = self._tallies.get(letter.kind if letter.campaign_id is None else letter.campaign_id)
-        if tally is None or tally.asked >= _TRIED:
-            tally = self._begin_tally(letter, tally)
-        variant = self._variants.get(key)
-        tally.asked += 1
+        variant = self._variant(letter, computed, hello.said | why.said if computed else _NONE, now, make)
         if variant is None:
-            tally.missed += 1
-            if tally.asked < 0 or (variant := self._make(letter, key, computed, now, make)) is None:
-                return None
+            return None
         size = variant.html_size
         for name in variant.printed:
             size += hello.html_sizes[name] if name == "greeting" else why.html_sizes[name]
@@ -133,11 +122,32 @@ class Folding:
         )
         return Message(letter.delivery_id, f"b+{bounce}@{self._publisher.bounce_domain}", address, data, clean=True)
 
+    def _variant(
+        self, letter: Letter, computed: frozenset[str], said: Mapping[str, str], now: datetime, make: Make
+    ) -> Variant | None:
+        key: Hashable = (
+            letter.kind, letter.campaign_id, letter.list_id, letter.test, letter.language, letter.list_name,
+            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.articles, now.date(),
+        )  # fmt: skip
+        if computed:
+            if not computed.isdisjoint(_LINKS):
+                return None  # no two readers' are the same
+            key = (key, *[said[name] for name in sorted(computed)])
+        tally = self._tallies.get(letter.kind if letter.campaign_id is None else letter.campaign_id)
+        if tally is None or tally.asked >= _TRIED:
+            tally = self._begin_tally(letter, tally)
+        tally.asked += 1
+        if (variant := self._variants.get(key)) is None and tally.asked > 0:
+            tally.missed += 1
+            variant = self._make(letter, key, computed, now, make)
+        return variant
+
     def _begin_tally(self, letter: Letter, before: _Tally | None) -> _Tally:
         """Where most mails need a variant of their own, keeping them pays for nothing: for a while none is made."""
         exploded = before is not None and before.missed * 2 > before.asked
-        tally = _Tally(asked=-_GIVEN_UP_FOR if exploded else 0)
-        if exploded:
+        known = before is not None and before.given_up
+        tally = _Tally(-_GIVEN_UP_FOR if exploded else 0, given_up=exploded or known)
+        if exploded and not known:
             log.info("mails_not_folded", kind=letter.kind.value, campaign=letter.campaign_id, mails=_GIVEN_UP_FOR)
         if len(self._tallies) >= _MOST_WORDS:
             self._tallies.clear()
