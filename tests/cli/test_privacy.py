@@ -163,9 +163,9 @@ def test_the_record_of_processing_activities_is_whole(milepost: Milepost, house:
 
 
 NOT_PERSONAL = {
-    "article_topics", "articles", "campaigns", "contexts", "digests", "form_snapshots", "forms", "issues", "lists",
-    "mail_templates", "notices", "retention_runs", "revisions", "runs", "sources", "statements", "topics",
-    "worker_processes",
+    "article_topics", "articles", "campaign_watches", "campaigns", "contexts", "digests", "form_snapshots", "forms",
+    "issues", "lists", "mail_templates", "notices", "operator_mails", "operator_notices", "relay_troubles",
+    "retention_runs", "revisions", "runs", "sending_rate", "sources", "statements", "topics", "worker_processes",
 }  # fmt: skip
 
 
