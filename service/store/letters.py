@@ -18,7 +18,7 @@ def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
     What many have in common (list, revision, articles) is read once, and is one object in all of them.
     """
     ids = {"ids": list(delivery_ids)}
-    rows = [tuple(row) for row in tx.session.execute(text(_LETTERS), ids)]
+    rows = tx.session.execute(text(_LETTERS), ids).all()
     shared = _Shared(tx, rows)
     letters = {row[0]: _letter(row, shared) for row in rows}
     if any(letter.kind is MailKind.OPERATOR_NOTICE for letter in letters.values()):
@@ -87,7 +87,7 @@ _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 class _Shared:
     """What the letters of a batch have in common."""
 
-    def __init__(self, tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(self, tx: Transaction, rows: Sequence[Sequence[Any]]) -> None:
         self._tx = tx
         self.lists = {row[0]: row[1:] for row in self._read(_LISTS, {row[_LIST] for row in rows})}
         self.revisions = {row[0]: row[1:] for row in self._read(_REVISIONS, {row[_REVISION] for row in rows})}
@@ -133,7 +133,7 @@ class _Shared:
         return LetterArticle(key, title, summary, url, author, image_url, image_alt, tuple(names), published_at)
 
 
-def _letter(row: tuple[Any, ...], shared: _Shared) -> Letter:
+def _letter(row: Sequence[Any], shared: _Shared) -> Letter:
     (
         delivery_id, kind, test, subscriber_id, address, language, first_name, list_id, purpose, campaign_id,
         message_id, given_at, event_id, imported, revision_id, issue_id, topic_language, signup_id, requested_at,
