@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -17,6 +18,7 @@ from service.demo.servers import Postgres, Valkey
 from service.demo.state import DemoState
 from service.domain.words import Lane
 from service.errors import ConfigurationError
+from service.mail.dkim_keys import KeyDirectory
 
 READY_SECONDS = 60.0
 WATCH_SECONDS = 0.25
@@ -75,11 +77,20 @@ class House:
         admin_url, redis_url = self._start_servers()
         app_url = self._prepare_database(admin_url)
         self.settings = demo_settings(self.state, self.ports, app_url, redis_url)
+        self._prepare_signing()
         self._start_edges()
         self._seed()
         for url in (f"{self.web_url}/health/ready", f"{self.catcher_url}/health/live", f"{self.hub_url}/health/live"):
             self._wait_for(url)
         self.state.write_environment(self.settings)
+
+    def _prepare_signing(self) -> None:
+        """A key for DKIM, so that the demo's mails look like those of an installation. Nobody publishes it."""
+        keys = KeyDirectory(self.state.work, self.settings["MILEPOST_SENDER_ADDRESS"].rpartition("@")[2])
+        if keys.signing() is None:
+            now = datetime.now(UTC)
+            keys.make(now)
+            keys.rotate(now)
 
     def watch(self) -> None:
         """Start again what ends, until somebody asks to stop."""
