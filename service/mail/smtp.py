@@ -347,7 +347,8 @@ class SmtpTransport:
         now = time.monotonic()
         if self._connections:
             if relay is self._active:
-                self._allowed, self._widen_at = len(self._connections), now + limits.WIDEN_SECONDS
+                self._allowed = len(self._connections) + len(self._openings)  # some may be let in yet
+                self._widen_at = now + limits.WIDEN_SECONDS
             return
         if relay is self._relays[0] or self._untold is None:
             self._untold = (relay, error)  # the first relay's reason is the one to be seen to

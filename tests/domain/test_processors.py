@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.bootstrap import build_container
+from service.bootstrap import build_container, get_relays
 from service.domain.processors import Processor, check_keepers, check_relay, is_at_home, parse_register
 from service.errors import ConfigurationError
 from tests.conftest import SettingsMaker
@@ -80,6 +80,28 @@ def test_a_relay_that_is_not_registered_is_not_used(make_settings: SettingsMaker
         check_relay((), "127.0.0.1")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         build_container(make_settings(processors_file=str(tmp_path / "none.toml")))
+
+
+@pytest.mark.requirement("D-21")
+def test_the_second_relay_stands_in_the_register_too(make_settings: SettingsMaker, tmp_path) -> None:
+    register = tmp_path / "processors.toml"
+    register.write_text(ENTRY.replace("smtp.fjellpost.example", "127.0.0.1"), encoding="utf-8")
+    one = make_settings(processors_file=str(register))
+    two = make_settings(processors_file=str(register), relay2_host="localhost", relay2_tls="none")
+    assert get_relays(one)[1] is None
+    second = get_relays(two)[1]
+    assert second is not None
+    assert (second.host, second.port) == ("localhost", 587)
+    with pytest.raises(ConfigurationError, match="localhost is not in the register"):
+        build_container(two)
+    with pytest.raises(ConfigurationError, match="relay2_tls=none"):
+        make_settings(
+            environment="production",
+            public_url="https://news.fjellsko.example",
+            signup_check_dns="true",
+            relay2_host="smtp.fjellpost.example",
+            relay2_tls="none",
+        )
 
 
 @pytest.mark.requirement("D-21")
