@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(420), pytest.mark.xdist_gr
 
 MODES = ("refuse", "421", "silent")
 OUTAGE = 120.0
-READERS, RATE = 600, 40
+READERS, RATE = 1200, 40
 SEEN_WITHIN = 20.0
 NOT_ANSWERING = "not answering"
 PATIENCE = 330.0
@@ -46,7 +46,12 @@ class Outage:
 def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outage]]:
     """All three, over and done with."""
     with ExitStack() as ends:
-        found = [begin(ends.enter_context(_house(tmp_path_factory, mode)), mode) for mode in MODES]
+        houses = {mode: ends.enter_context(_house(tmp_path_factory, mode)) for mode in MODES}
+        for house in houses.values():
+            house.start("relay", "bulk", "inbound", "beat")
+        for house in houses.values():
+            house.wait_until("its worker is ready", lambda house=house: "bulk@" in house.log("bulk"))
+        found = [Outage(house, mode, house.a_campaign_to(READERS)) for mode, house in houses.items()]
         for outage in found:
             _stop_answering(outage)
         end = max(outage.began for outage in found) + OUTAGE
@@ -64,11 +69,6 @@ def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outa
 
 def _house(factory: pytest.TempPathFactory, mode: str):  # type: ignore[no-untyped-def]
     return fault_house(factory.mktemp(mode), {"rate_per_second": str(RATE)})
-
-
-def begin(house: FaultHouse, mode: str) -> Outage:
-    house.start("relay", "bulk", "inbound", "beat")
-    return Outage(house, mode, house.a_campaign_to(READERS))
 
 
 def _stop_answering(outage: Outage) -> None:

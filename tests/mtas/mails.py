@@ -57,8 +57,8 @@ def as_sent(message: Message) -> bytes:
 
 
 def of_marker(stored: Sequence[bytes], marker: str) -> list[bytes]:
-    """With line ends as on the wire: files have those of this system."""
-    wanted = f"Message-ID: <{marker}.".encode()
+    """Those in which it stands. With line ends as on the wire: files have those of this system."""
+    wanted = marker.encode()
     return [re.sub(rb"(?<!\r)\n", b"\r\n", mail) for mail in stored if wanted in mail]
 
 
