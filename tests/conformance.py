@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/conformance.md"
 HEAD = """# Conformance
 
-What Milepost promises about consent, privacy, sign-up and sending, and the test that shows it. Generated from the marks of
-the tests (`python -m tests.conformance`); a test compares it with what is collected. Those under `tests/browser`,
+What Milepost promises about consent, privacy, sign-up and sending, and the test that shows it. Generated from the marks
+of the tests (`python -m tests.conformance`); a test compares it with what is collected. Those under `tests/browser`,
 `tests/faults`, `tests/flows` and `tests/mtas` run by `make test-all`, the rest by `make test`.
 """
 
