@@ -29,7 +29,7 @@ FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 2000
 RECORD_WITHIN = timedelta(seconds=0.5)
 """An answer is in the database so soon, even where they come one by one."""
 
-LARGEST_JOURNAL = 16_000_000
+LARGEST_JOURNAL = 4_000_000
 """Octets. It is emptied when nothing is on its way, and waited for so that it does not grow for a whole turn."""
 
 BUSY_FOR = timedelta(seconds=8)

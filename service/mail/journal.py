@@ -1,14 +1,14 @@
 """The journal: which messages this process has put on the wire, in a file that outlives it (design §4).
 
 One file per worker process, locked (flock) for as long as the process lives, so whoever gets the lock knows that its
-writer is dead. Lines are written with one unbuffered write each; the kernel keeps them when the process is killed. They
-are not synced to disk, so a journal from before a restart of the machine is not believed where it is silent: its synced
-header names the boot.
+writer is dead. Notes are written into memory that the kernel shares with the file: it keeps them when the process is
+killed, and no note costs a system call. They are not synced to disk, so a journal from before a restart of the machine
+is not believed where it is silent: its synced header names the boot. What follows the last note is zeros.
 """
 
-import errno
 import fcntl
 import json
+import mmap
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,9 @@ from service.domain.outcomes import Outcome, Phase
 log = structlog.get_logger(__name__)
 
 SUFFIX = ".journal"
+ROOM = 8_000_000
+"""Octets that a journal has from the beginning, twice what it is emptied at."""
+_PHASES = {phase: phase.value.encode() for phase in Phase}
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -39,11 +42,19 @@ class FileJournal:
         self._path = directory / f"{worker_id}{SUFFIX}"
         header = _line({"worker": str(worker_id), "boot": _boot()})
         unborn = self._path.with_suffix(".new")
-        self._file = os.open(unborn, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = os.open(unborn, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         # Locked before it has its name: nobody can take a journal that is being born for a dead one's.
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._header = self._size = os.write(self._file, header)
+        try:
+            # Allocated now: a page that the disk has no room for ends the process when it is written to.
+            os.posix_fallocate(self._file, 0, ROOM)
+        except OSError:
+            os.close(self._file)
+            unborn.unlink()
+            raise
         os.fsync(self._file)
+        self._notes = mmap.mmap(self._file, ROOM)
         unborn.rename(self._path)
         _sync_directory(directory)
 
@@ -60,7 +71,7 @@ class FileJournal:
             b'{"answered":[%d,"%s",%s,%s,%s,%s]}\n'
             % (
                 outcome.delivery_id,
-                outcome.phase.value.encode(),
+                _PHASES[outcome.phase],
                 b"null" if outcome.code is None else b"%d" % outcome.code,
                 _text(outcome.enhanced),
                 _text(outcome.text),
@@ -74,27 +85,35 @@ class FileJournal:
             self._append(_line({"settled": list(delivery_ids)}))
 
     def read(self) -> Notes:
-        return _parse(os.pread(self._file, self._size, 0))
+        return _parse(self._notes[: self._size])
 
     def clear(self) -> None:
         """Forget everything noted. Only after it has been committed to the database, and before the next claim."""
         with self._lock:
-            os.ftruncate(self._file, self._header)
+            self._notes[self._header : self._size] = bytes(self._size - self._header)
             self._size = self._header
 
     def remove(self) -> None:
         """The worker holds nothing any more: delete the file and let go of the lock."""
         self._path.unlink(missing_ok=True)
+        self._notes.close()
         os.close(self._file)
 
     def _append(self, line: bytes) -> None:
         with self._lock:
-            written = os.write(self._file, line)
-            if written != len(line):
-                os.ftruncate(self._file, self._size)
-                reason = "The journal could not be written; the message was not sent"
-                raise OSError(errno.ENOSPC, reason, str(self._path))
-            self._size += written
+            end = self._size + len(line)
+            if end > len(self._notes):
+                self._grow(end + ROOM)
+            self._notes[self._size : end] = line
+            self._size = end
+
+    def _grow(self, size: int) -> None:
+        try:
+            os.posix_fallocate(self._file, 0, size)
+        except OSError as error:
+            reason = "The journal could not be written; the message was not sent"
+            raise OSError(error.errno, reason, str(self._path)) from None
+        self._notes.resize(size)
 
 
 class DeadJournal:
@@ -151,7 +170,8 @@ def _line(value: object) -> bytes:
 
 
 def _parse(content: bytes) -> Notes:
-    lines = content.split(b"\n")[:-1]  # what follows the last line end was being written when the process died
+    # What follows the last line end was being written when the process died.
+    lines = content.partition(b"\0")[0].split(b"\n")[:-1]
     started: set[int] = set()
     outcomes: dict[int, Outcome] = {}
     complete = False

@@ -139,17 +139,32 @@ def test_where_the_system_has_no_boot_id_silence_proves_nothing(
 
 
 def test_a_full_disk_is_an_error_and_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journal_module, "ROOM", 4096)
     journal = FileJournal(tmp_path, uuid4())
-    journal.started(1)
-    whole = os.write
-    monkeypatch.setattr(os, "write", lambda file, line: whole(file, line[:5]))
-    with pytest.raises(OSError, match="not sent") as refused:
-        journal.started(2)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match="not sent") as refused:
+            any(map(journal.started, range(4096)))
     assert refused.value.errno == errno.ENOSPC
-    monkeypatch.undo()
-    journal.started(3)
-    assert (journal.read().started, journal.read().complete) == ({1, 3}, True)
+    noted = journal.read()
+    assert noted.complete
+    assert 100 < len(noted.started) < 4096
+    journal.started(5000)
+    assert journal.read().started == noted.started | {5000}, "there is room again"
     journal.remove()
+
+
+def test_a_full_disk_at_the_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        FileJournal(tmp_path, uuid4())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_journal_settled_by_another_in_this_moment_is_passed_over(
@@ -170,7 +185,7 @@ def test_what_is_no_journal_holds_up_no_mail(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [b"[1]", b"7", b'{"started":[1]}', b'{"answered":{"phase":"lunch"}}', b"{}"])
 def test_a_line_that_is_no_note_is_damage(tmp_path: Path, killed: UUID, line: bytes) -> None:
-    with (tmp_path / f"{killed}.journal").open("ab") as journal:
-        journal.write(line + b"\n")
+    journal = tmp_path / f"{killed}.journal"
+    journal.write_bytes(journal.read_bytes().rstrip(b"\0") + line + b"\n")
     (notes,) = [entry.read() for entry in dead_journals(tmp_path)]
     assert (notes.started, notes.complete) == ({1, 2, 3}, False)

@@ -121,7 +121,7 @@ class Turn:
     def _tend_now_and_then(self) -> None:
         """As `_tend`, every so often where messages follow each other quickly."""
         self._calls += 1
-        if self._calls % TEND_EVERY == 0 or len(self._ready) * 2 <= self._sender.batch:
+        if not self._ready or self._calls % TEND_EVERY == 0:
             self._tend()
 
     def _tend(self) -> None:
