@@ -16,7 +16,7 @@ HEAD = """# Conformance
 
 What Milepost promises about consent, privacy and sign-up, and the test that shows it. Generated from the marks of the
 tests (`python -m tests.conformance`); a test compares it with what is collected. Those under `tests/browser`,
-`tests/faults` and `tests/flows` run by `make test-all`, the rest by `make test`.
+`tests/faults` and `tests/flows`, and those that are marked `long`, run by `make test-all`, the rest by `make test`.
 """
 
 
