@@ -16,7 +16,8 @@ HEAD = """# Conformance
 
 What Milepost promises about consent, privacy, sign-up and sending, and the test that shows it. Generated from the marks
 of the tests (`python -m tests.conformance`); a test compares it with what is collected. Those under `tests/browser`,
-`tests/faults`, `tests/flows` and `tests/mtas` run by `make test-all`, the rest by `make test`.
+`tests/faults`, `tests/flows` and `tests/mtas`, and those that are marked `long`, run by `make test-all`, the rest by
+`make test`.
 """
 
 

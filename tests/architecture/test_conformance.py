@@ -4,11 +4,14 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
+
 from tests.conformance import PAGE, ROOT
 
 MOST_EXPLAINED = 3
 
 
+@pytest.mark.long
 def test_the_page_is_current() -> None:
     """In a process of its own: what a run deselects is not missing."""
     program = "from tests.conformance import *; print('<' + '!' + write(collect()))"

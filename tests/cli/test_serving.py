@@ -18,6 +18,8 @@ from service.demo.servers import Valkey, free_port
 from service.settings import Settings
 from tests.cli.conftest import Milepost, as_environment
 
+pytestmark = pytest.mark.long
+
 START_SECONDS = 30.0
 
 

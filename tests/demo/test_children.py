@@ -15,6 +15,8 @@ from service.demo.children import Command, Keeper, how_it_ended, stop_together
 from service.demo.processes import MARK, cmdline_of, end_marked, find_marked
 from service.demo.state import free_port
 
+pytestmark = pytest.mark.long
+
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
     end = time.monotonic() + seconds

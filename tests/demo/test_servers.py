@@ -23,6 +23,8 @@ from service.demo.processes import cmdline_of
 from service.demo.servers import FAST_AND_UNSAFE, Postgres, Valkey
 from service.errors import ConfigurationError
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0
 WAYS = list(candidates())

@@ -22,7 +22,7 @@ from tests.builders import a_reader
 from tests.usecases.ledgers import KEYS, Ledger, a_ledger
 from tests.usecases.test_retaining import RULES
 
-pytestmark = pytest.mark.requirement("D-01")
+pytestmark = [pytest.mark.requirement("D-01"), pytest.mark.long]
 GIVEN = (ConsentState.REQUESTED, ConsentState.GIVEN)
 
 

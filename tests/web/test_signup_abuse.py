@@ -177,6 +177,7 @@ class TestOneVictim:
         for n in range(number):
             yield f"2a{n % 16:02x}:{n:x}::1" if n % 2 else f"{11 + n // 250}.{n % 250}.7.9"
 
+    @pytest.mark.long
     @pytest.mark.requirement("E-05")
     def test_a_thousand_sign_ups_from_a_thousand_networks_are_one_mail(
         self, make_settings, valkey, shared_engine, transaction, clock, queue

@@ -20,6 +20,7 @@ from service.domain.words import (
 from service.errors import ServiceError
 from service.store import consent, deliveries, subscribers, suppressions
 from service.store.schema import Article, Campaign, Signup
+from service.store.transaction import Transaction
 from service.usecases import (
     admitting,
     asking,
@@ -107,15 +108,7 @@ class Gate(People):
     @rule(on=st.integers(0, 1), purpose=purposes, planned=st.booleans())
     def campaign_is_ordered(self, on: int, purpose: Purpose, planned: bool) -> None:
         with self.transaction() as tx:
-            campaign = campaigning.create_campaign(
-                tx,
-                list_slug=("hub", "other")[on],
-                purpose=purpose,
-                name="News",
-                subject="News",
-                body="**New**",
-                by="ada",
-            )
+            campaign = self._draft(tx, on, purpose)
             campaigning.order_campaign(tx, campaign, by="ada")
             if planned:
                 self._plan(tx, campaign)
@@ -123,19 +116,16 @@ class Gate(People):
     @rule(on=st.integers(0, 1), purpose=purposes, address=addresses)
     def campaign_is_tried_out(self, on: int, purpose: Purpose, address: str) -> None:
         with self.transaction() as tx:
-            campaign = campaigning.create_campaign(
-                tx,
-                list_slug=("hub", "other")[on],
-                purpose=purpose,
-                name="Draft",
-                subject="News",
-                body="**New**",
-                by="ada",
-            )
+            campaign = self._draft(tx, on, purpose)
         with suppress(ServiceError):  # refused already when it is ordered
             campaigning.send_test(
                 self.transaction, KEYS, campaign, address=address, language=Language.EN, by="ada", per_day=1000
             )
+
+    def _draft(self, tx: Transaction, on: int, purpose: Purpose) -> int:
+        slug = ("hub", "other")[on]
+        words = {"name": "News", "subject": "News", "body": "**New**"}
+        return campaigning.create_campaign(tx, list_slug=slug, purpose=purpose, by="ada", **words)
 
     @rule()
     def article_appears_and_digest_runs(self) -> None:
