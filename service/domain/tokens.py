@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from service.domain.ledger import LedgerKeys
+from service.domain.siv import Siv
 from service.domain.words import Purpose
 
 TOKEN_LENGTH = 52
@@ -68,17 +69,27 @@ class Keys:
         """`address_secrets` are the later keys for fingerprints of addresses, oldest first (D-16)."""
         self._secret = secret.encode()
         self.ledger = LedgerKeys(secret)
-        self._siv = AESSIV(self._derive(b"tokens", 64))
+        self._siv = AESSIV(key := self._derive(b"tokens", 64))
+        self._of_mail = Siv(
+            key, [TokenKind.UNSUBSCRIBE.encode(), TokenKind.CONTROL.encode(), TokenKind.BOUNCE.encode()]
+        )
         later = (HKDF(hashes.SHA256(), 32, None, b"milepost address hmac").derive(s.encode()) for s in address_secrets)
         self._address = (self._derive(b"address hmac", 32), *later)
 
     def seal(self, token: Token) -> str:
-        return self.seal_fields(token.kind, token.first, token.second, token.small, token.flag)
+        numbers = token.first >> 32, token.first & 0xFFFFFFFF, token.second >> 32, token.second & 0xFFFFFFFF
+        packed = _PACK.pack(token.small, token.flag, *numbers)
+        return _text(self._siv.encrypt(packed, [token.kind.encode()]))
 
-    def seal_fields(self, kind: TokenKind, first: int, second: int = 0, small: int = 0, flag: int = 0) -> str:
-        """The same without a `Token` made for it: each mail seals three."""
-        packed = _PACK.pack(small, flag, first >> 32, first & 0xFFFFFFFF, second >> 32, second & 0xFFFFFFFF)
-        return _text(self._siv.encrypt(packed, _KINDS[kind]))
+    def seal_mail(self, subscriber: int, delivery: int, list_id: int, flag: int) -> list[bytes]:
+        """The three tokens that every mail has: to unsubscribe, for the control page, and for bounces.
+
+        The same as `seal` gives one by one, in a fifth of the time. Not for several threads at once.
+        """
+        if (subscriber | delivery) >> _NUMBER or list_id >> _SMALL or flag >> _FLAG:
+            raise ValueError("a number is too large for a token")
+        unsubscribe = (list_id << 16 | flag << 8) << 2 * _NUMBER | subscriber << _NUMBER | delivery
+        return self._of_mail.seal(unsubscribe << 256 | subscriber << 128 + _NUMBER | delivery << _NUMBER)
 
     def open(self, kind: TokenKind, text: str) -> Token | None:
         """The token, or None for anything that this installation did not seal for this kind."""
@@ -143,14 +154,10 @@ _PACK = struct.Struct(">HBxHIHI")
 """small 16 bits, flag 8, one byte of padding, then two 48-bit numbers: 16 bytes."""
 
 
+_NUMBER, _SMALL, _FLAG = 48, 16, 8
+"""Bits of the fields."""
 _FLAGS = {purpose: flag for flag, purpose in enumerate(Purpose, 1)}
-_KINDS = {kind: [kind.encode()] for kind in TokenKind}
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_SHIFTS = range(250, -1, -10)
 
 
 def _text(sealed: bytes) -> str:
-    """Base32 as base64.b32encode writes it, in lower case and without padding; a third of its time."""
-    number = int.from_bytes(sealed) << 4
-    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+    return base64.b32encode(sealed).decode().rstrip("=").lower()

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +39,7 @@ _WORDS = ("greeting", "reason", "reason_lines")
 _MOST_WORDS = 4_096
 _TRIED, _GIVEN_UP_FOR = 200, 5_000
 _NONE: Mapping[str, str] = MappingProxyType({})
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ITEM = re.compile(r"[!-;=?-~]{1,900}")
 _UNSOUND = re.compile(r"[\r\0]|^\s|\s$|\n\s*\n")
 """In a text part, empty lines and blanks at the ends of a value change what is around it."""
@@ -89,7 +90,7 @@ class Folding:
         self._tallies: dict[Hashable, _Tally] = {}
         self._greetings: dict[tuple[Language, str | None], _Words] = {}
         self._reasons: dict[Hashable, _Words] = {}
-        self._date = (datetime.min.replace(tzinfo=UTC), b"")
+        self._date = (_LONG_AGO, _LONG_AGO, b"")
 
     def write(self, letter: Letter, address: str, now: datetime, make: Make) -> Message | None:
         """None: this one is to be written in full. `address` is known to be one that can stand in a header."""
@@ -108,19 +109,15 @@ class Folding:
             size += hello.html_sizes[name] if name == "greeting" else why.html_sizes[name]
         if size > LARGEST_HTML:
             return None
-        unsubscribe, control, bounce = tokens_for(letter, self._keys)
-        data = variant.form.fill(
-            {
-                **hello.filled,
-                **why.filled,
-                "address": address.encode(),
-                "message_id": letter.message_id.encode(),
-                "date": self._written_date(now),
-                "links.unsubscribe": unsubscribe.encode(),
-                "links.control": control.encode(),
-            }
+        values = hello.filled | why.filled
+        values["links.unsubscribe"], values["links.control"], bounce = tokens_for(letter, self._keys)
+        values["address"] = address.encode()
+        values["message_id"] = letter.message_id.encode()
+        values["date"] = self._written_date(now)
+        data = variant.form.fill(values)
+        return Message(
+            letter.delivery_id, f"b+{bounce.decode()}@{self._publisher.bounce_domain}", address, data, clean=True
         )
-        return Message(letter.delivery_id, f"b+{bounce}@{self._publisher.bounce_domain}", address, data, clean=True)
 
     def _variant(
         self, letter: Letter, computed: frozenset[str], said: Mapping[str, str], now: datetime, make: Make
@@ -219,11 +216,11 @@ class Folding:
         return found
 
     def _written_date(self, now: datetime) -> bytes:
-        second = now.replace(microsecond=0)
-        known, date = self._date
-        if known != second or known.tzinfo is not second.tzinfo:
-            date = format_datetime(second).encode()
-            self._date = (second, date)
+        known, next_second, date = self._date
+        if not known <= now < next_second or known.tzinfo is not now.tzinfo:
+            known = now.replace(microsecond=0)
+            date = format_datetime(known).encode()
+            self._date = (known, known + timedelta(seconds=1), date)
         return date
 
 

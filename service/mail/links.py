@@ -37,7 +37,10 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
     A welcome is about everything that was just agreed to, so its unsubscribe ends the whole list.
     """
     subscriber = 0 if letter.test else letter.subscriber_id or 0
-    unsubscribe, control, bounce = tokens_for(letter, keys)
+    purpose = None if letter.kind is MailKind.WELCOME else letter.purpose
+    end = Token(TokenKind.UNSUBSCRIBE, subscriber, letter.delivery_id, letter.list_id, purpose_flag(purpose))
+    unsubscribe, control = keys.seal(end), keys.seal(Token(TokenKind.CONTROL, subscriber))
+    bounce = keys.seal(Token(TokenKind.BOUNCE, letter.delivery_id))
     url = publisher.public_url
     confirm = f"{url}/confirm/{keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))}" if letter.signup else ""
     private = ""
@@ -61,15 +64,11 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
     )
 
 
-def tokens_for(letter: Letter, keys: Keys) -> tuple[str, str, str]:
-    """Those that every mail has: for the unsubscribe and the control link, and for the envelope sender."""
-    subscriber = 0 if letter.test else letter.subscriber_id or 0
+def tokens_for(letter: Letter, keys: Keys) -> list[bytes]:
+    """Those of a mail that is filled in: to unsubscribe, for the control page, and for the envelope sender."""
     purpose = None if letter.kind is MailKind.WELCOME else letter.purpose
-    return (
-        keys.seal_fields(TokenKind.UNSUBSCRIBE, subscriber, letter.delivery_id, letter.list_id, purpose_flag(purpose)),
-        keys.seal_fields(TokenKind.CONTROL, subscriber),
-        keys.seal_fields(TokenKind.BOUNCE, letter.delivery_id),
-    )
+    subscriber = 0 if letter.test else letter.subscriber_id or 0
+    return keys.seal_mail(subscriber, letter.delivery_id, letter.list_id, purpose_flag(purpose))
 
 
 def host_of(url: str) -> str | None:
