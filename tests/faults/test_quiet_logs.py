@@ -42,9 +42,9 @@ class TalkativeHouse(FaultHouse):
             wording.publish(tx, container.publisher, container.circumstances)
         container.engine.dispose()
 
-    def _command(self, name: str, sink: Sequence[str]) -> list[str]:
+    def command(self, name: str, sink: Sequence[str] = ()) -> list[str]:
         if name != "catcher":
-            return super()._command(name, sink)
+            return super().command(name, sink)
         place = [f"--smtp-port={self.sink_port}", f"--http-port={self.catcher_port}"]
         database = f"--database={self.directory / 'catcher.sqlite3'}"
         return [sys.executable, "-m", "service", "catcher", *place, database]
