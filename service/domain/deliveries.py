@@ -99,6 +99,9 @@ class Result:
     """Whether the attempt is the delivery's own (C-11)."""
 
 
+_NO_WAIT = timedelta()
+
+
 def decide_result(
     outcome: Outcome, verdict: Verdict, *, lane: Lane, attempts: int, jitter: float, hold: timedelta = timedelta()
 ) -> Result:
@@ -107,11 +110,11 @@ def decide_result(
     An unknown outcome is repeated where a second copy is better than none (a confirmation that somebody waits for),
     and left to a person where it is not (invariant 4). `hold`: how long the relay is left alone.
     """
+    if verdict.fate is Fate.ACCEPTED:
+        return Result(outcome, verdict, DeliveryStatus.ACCEPTED, _NO_WAIT, counted=True)
     tried = attempts + 1
-    status, wait, counted = DeliveryStatus.QUEUED, timedelta(), True
+    status, wait, counted = DeliveryStatus.QUEUED, _NO_WAIT, True
     match verdict.fate:
-        case Fate.ACCEPTED:
-            status = DeliveryStatus.ACCEPTED
         case Fate.GIVE_UP:
             status = DeliveryStatus.FAILED
         case Fate.GIVE_BACK:
@@ -122,7 +125,7 @@ def decide_result(
             first = FIRST_RETRY if outcome.code is not None else FIRST_REPEAT
             delay = retry_delay(tried, first=first, jitter=jitter)
             status = DeliveryStatus.FAILED if delay is None else DeliveryStatus.QUEUED
-            wait = delay or timedelta()
+            wait = delay or _NO_WAIT
     return Result(outcome, verdict, status, wait, counted)
 
 

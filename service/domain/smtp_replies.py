@@ -39,6 +39,8 @@ class Verdict:
     """The address is dead: do not mail it again (C-14)."""
 
 
+TAKEN = Verdict(Fate.ACCEPTED, Scope.MESSAGE)
+
 SESSION = frozenset({Phase.CONNECT, Phase.TLS, Phase.EHLO, Phase.AUTH})
 """Nobody's message has been mentioned yet, so a failure here is nobody's but the relay's."""
 
@@ -88,13 +90,13 @@ _POLICY = re.compile(
 def decide_fate(outcome: Outcome) -> Verdict:
     """What to do after this outcome. Total: there is a verdict for every outcome."""
     code, phase = outcome.code, outcome.phase
+    if phase is Phase.EOM and code is not None and code // 100 == ACCEPTS:
+        return TAKEN
     if phase in SESSION or code in NOT_LET_IN or _relaying_denied(outcome) or _too_fast(outcome):
         return Verdict(Fate.GIVE_BACK, Scope.RELAY)
     if code is None:
         # Before the final dot the relay cannot have taken the message; after it, nobody knows (A-46).
         return Verdict(Fate.UNKNOWN if phase is Phase.EOM else Fate.RETRY, Scope.MESSAGE)
-    if phase is Phase.EOM and code // 100 == ACCEPTS:
-        return Verdict(Fate.ACCEPTED, Scope.MESSAGE)
     scope = _scope(outcome)
     if code == MAILBOX_OR_TOO_MANY and outcome.enhanced is None:
         return Verdict(Fate.RETRY, scope)  # RFC 5321 §4.5.3.1.10: a bare 552 is to be treated as temporary

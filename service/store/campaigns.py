@@ -6,14 +6,14 @@ from hashlib import sha256
 from sqlalchemy import select, text
 
 from service.domain.campaigns import Act, move
-from service.domain.words import CampaignStatus, Purpose
+from service.domain.words import CampaignStatus, Layout, Purpose
 from service.errors import Kind, ServiceError
 from service.store.schema import Campaign, Revision
 from service.store.transaction import Transaction
 
 
 def add_campaign(
-    tx: Transaction, *, list_id: int, purpose: Purpose, name: str, subject: str, body: str, by: str
+    tx: Transaction, *, list_id: int, purpose: Purpose, name: str, subject: str, body: str, layout: Layout, by: str
 ) -> int:
     campaign = Campaign(
         list_id=list_id,
@@ -22,6 +22,7 @@ def add_campaign(
         status=CampaignStatus.DRAFT,
         subject=subject,
         body=body,
+        layout=layout,
         changed_by=by,
         created_at=tx.now,
     )
@@ -79,13 +80,20 @@ def move_campaign(tx: Transaction, campaign: Campaign, act: Act, *, by: str, rea
 def freeze_revision(tx: Transaction, campaign: Campaign) -> Revision:
     """The draft as it stands, as a revision that never changes; the newest one again if nothing was edited since."""
     subject, body = campaign.subject or "", campaign.body or ""
-    fingerprint = sha256(f"{subject}\n{body}".encode()).digest()
+    fingerprint = sha256(f"{campaign.layout}\n{subject}\n{body}".encode()).digest()
     newest = tx.session.scalar(
         select(Revision).where(Revision.campaign_id == campaign.id).order_by(Revision.id.desc()).limit(1)
     )
     if newest is not None and newest.sha256 == fingerprint:
         return newest
-    revision = Revision(campaign_id=campaign.id, subject=subject, body=body, sha256=fingerprint, created_at=tx.now)
+    revision = Revision(
+        campaign_id=campaign.id,
+        subject=subject,
+        body=body,
+        layout=campaign.layout,
+        sha256=fingerprint,
+        created_at=tx.now,
+    )
     tx.session.add(revision)
     tx.session.flush()
     return revision

@@ -1,14 +1,15 @@
 """What each mail says: deliveries read together with their reader, list, revision, issue and sign-up."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import text
 
 from service.domain.letters import Letter, LetterArticle, LetterChange, LetterNotice, LetterSignup
-from service.domain.words import Language, MailKind, Purpose
+from service.domain.words import Language, Layout, MailKind, Purpose
 from service.store.transaction import Transaction
 
 
@@ -19,12 +20,18 @@ def read_letters(tx: Transaction, delivery_ids: Sequence[int]) -> list[Letter]:
     """
     ids = {"ids": list(delivery_ids)}
     rows = tx.session.execute(text(_LETTERS), ids).all()
-    shared = _Shared(tx, rows)
+    shared = _Shared(tx, rows, _LETTERS_AT)
     letters = {row[0]: _letter(row, shared) for row in rows}
     if any(letter.kind is MailKind.OPERATOR_NOTICE for letter in letters.values()):
         told = _read_notices(tx, ids)
         letters = {key: replace(letter, notice=told.get(key)) for key, letter in letters.items()}
     return [letters[delivery_id] for delivery_id in delivery_ids]
+
+
+def write_bulk(tx: Transaction, rows: Sequence[Sequence[Any]]) -> list[Letter]:
+    """The letters of what was claimed of a campaign, from what the claim has read already (`claims.Claimed`)."""
+    shared = _Shared(tx, rows, _BULK_AT)
+    return [_bulk_letter(row, shared) for row in rows]
 
 
 # A confirmation speaks the language of the form, and repeats nothing that somebody typed into it (E-09).
@@ -48,11 +55,12 @@ LEFT JOIN signups g ON g.id = d.signup_id
 LEFT JOIN address_changes h ON h.id = d.address_change_id
 WHERE d.id = ANY(:ids)
 """
-_SUBSCRIBER, _LIST, _REVISION, _ISSUE = 3, 7, 14, 15
+_LETTERS_AT = {"subscriber": 3, "list": 7, "revision": 14, "issue": 15}
+_BULK_AT = {"subscriber": 5, "list": 9, "revision": 16, "issue": 17}
 """Where these stand in a row."""
 
 _LISTS = "SELECT id, names, list_id FROM lists WHERE id = ANY(:ids)"
-_REVISIONS = "SELECT id, campaign_id, subject, body FROM revisions WHERE id = ANY(:ids)"
+_REVISIONS = "SELECT id, campaign_id, subject, body, layout FROM revisions WHERE id = ANY(:ids)"
 _ISSUES = "SELECT id, article_ids FROM issues WHERE id = ANY(:ids)"
 _ARTICLES = """
 SELECT id, title, summary, canonical_url, author, image_url, image_alt, published_at
@@ -81,17 +89,21 @@ def _read_notices(tx: Transaction, ids: dict[str, list[int]]) -> dict[int, Lette
 
 _KINDS = {kind.value: kind for kind in MailKind}
 _LANGUAGES = {language.value: language for language in Language}
+_LAYOUTS = {layout.value: layout for layout in Layout}
+_NO_REVISION = None, None, None, Layout.CARD.value
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 
 
 class _Shared:
     """What the letters of a batch have in common."""
 
-    def __init__(self, tx: Transaction, rows: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, tx: Transaction, rows: Sequence[Sequence[Any]], at: Mapping[str, int]) -> None:
         self._tx = tx
-        self.lists = {row[0]: row[1:] for row in self._read(_LISTS, {row[_LIST] for row in rows})}
-        self.revisions = {row[0]: row[1:] for row in self._read(_REVISIONS, {row[_REVISION] for row in rows})}
-        issues = {row[0]: row[1] for row in self._read(_ISSUES, {row[_ISSUE] for row in rows})}
+        lists, revised, issued = (set(map(itemgetter(at[what]), rows)) for what in ("list", "revision", "issue"))
+        self.lists = {row[0]: row[1:] for row in self._read(_LISTS, lists)}
+        self._list_names: dict[tuple[int, str], str] = {}
+        self.revisions = {row[0]: row[1:] for row in self._read(_REVISIONS, revised)}
+        issues = {row[0]: row[1] for row in self._read(_ISSUES, issued)}
         self._shown: dict[tuple[Any, ...], tuple[LetterArticle, ...]] = {}
         articles = {article for ids in issues.values() for article in ids}
         self._articles = {row[0]: row for row in self._read(_ARTICLES, articles)}
@@ -102,12 +114,19 @@ class _Shared:
             issue: ([article for article in ids if article in self._articles], self._topics_of(ids))
             for issue, ids in issues.items()
         }
-        readers = {row[_SUBSCRIBER] for row in rows if row[_ISSUE] is not None}
+        readers = {row[at["subscriber"]] for row in rows if row[at["issue"]] is not None}
         self._chosen = {row[0]: frozenset(row[1]) for row in self._read(_CHOSEN, readers)}
 
     def _read(self, statement: str, ids: Iterable[int | None]) -> Iterable[Sequence[Any]]:
         wanted = [each for each in ids if each is not None]
         return self._tx.session.execute(text(statement), {"ids": wanted}).all() if wanted else ()
+
+    def list_name(self, list_id: int, language: str) -> str:
+        """In this language, or whatever it has."""
+        if (name := self._list_names.get((list_id, language))) is None:
+            names = self.lists[list_id][0]
+            name = self._list_names[list_id, language] = names.get(language) or next(iter(names.values()))
+        return name
 
     def _topics_of(self, articles: Iterable[int]) -> frozenset[int]:
         return frozenset(topic[0] for article in articles for topic in self._topics.get(article, ()))
@@ -144,8 +163,7 @@ def _letter(row: Sequence[Any], shared: _Shared) -> Letter:
         signup = LetterSignup(signup_id, requested_at, expires_at, tuple(_PURPOSES[each] for each in purposes))
     if change_id is not None:
         change = LetterChange(change_id, change_expires_at)
-    names, header_id = shared.lists[list_id]
-    revised, subject, body = (None, None, None) if revision_id is None else shared.revisions[revision_id]
+    revised, subject, body, layout = _NO_REVISION if revision_id is None else shared.revisions[revision_id]
     return Letter(
         delivery_id=delivery_id,
         kind=_KINDS[kind],
@@ -155,8 +173,8 @@ def _letter(row: Sequence[Any], shared: _Shared) -> Letter:
         language=_LANGUAGES[language],
         first_name=first_name,
         list_id=list_id,
-        list_name=names.get(language) or next(iter(names.values())),
-        list_header_id=header_id,
+        list_name=shared.list_name(list_id, language),
+        list_header_id=shared.lists[list_id][1],
         purpose=_PURPOSES[purpose] if purpose else None,
         campaign_id=revised if campaign_id is None else campaign_id,
         message_id=message_id,
@@ -167,7 +185,39 @@ def _letter(row: Sequence[Any], shared: _Shared) -> Letter:
         change=change,
         subject=subject,
         body=body,
+        layout=_LAYOUTS[layout],
         articles=()
         if issue_id is None or topic_language is None
         else shared.articles(issue_id, subscriber_id, topic_language),
+    )
+
+
+def _bulk_letter(row: Sequence[Any], shared: _Shared) -> Letter:
+    (
+        delivery_id, _, _, _, kind, subscriber_id, address, language, first_name, list_id, purpose, campaign_id,
+        message_id, given_at, event_id, imported, revision_id, issue_id,
+    ) = row  # fmt: skip
+    _, subject, body, layout = _NO_REVISION if revision_id is None else shared.revisions[revision_id]
+    # By position, in the order of Letter's fields: for a million readers their names cost a second.
+    return Letter(
+        delivery_id,
+        _KINDS[kind],
+        False,
+        subscriber_id,
+        address,
+        _LANGUAGES[language],
+        first_name,
+        list_id,
+        shared.list_name(list_id, language),
+        shared.lists[list_id][1],
+        _PURPOSES[purpose],
+        campaign_id,
+        message_id,
+        given_at,
+        imported,
+        event_id,
+        subject=subject,
+        body=body,
+        layout=_LAYOUTS[layout],
+        articles=() if issue_id is None else shared.articles(issue_id, subscriber_id, language),
     )

@@ -8,7 +8,7 @@ from service.domain.addresses import Address, parse_address
 from service.domain.campaigns import Act, Resolution, move
 from service.domain.subjects import check_subject
 from service.domain.tokens import Keys
-from service.domain.words import CampaignStatus, Lane, Language, Purpose, SubscriptionState
+from service.domain.words import CampaignStatus, Lane, Language, Layout, Purpose, SubscriptionState
 from service.errors import Kind, ServiceError
 from service.ports import Hint
 from service.store import audit, campaigns, deliveries, lists, subscribers, suppressions, watches
@@ -25,7 +25,15 @@ DAY = timedelta(hours=24)
 
 
 def create_campaign(
-    tx: Transaction, *, list_slug: str, purpose: Purpose, name: str, subject: str, body: str, by: str
+    tx: Transaction,
+    *,
+    list_slug: str,
+    purpose: Purpose,
+    name: str,
+    subject: str,
+    body: str,
+    by: str,
+    layout: Layout = Layout.CARD,
 ) -> int:
     """Keep a draft: subject and Markdown body, to the readers of one list for one purpose. Returns its id."""
     name = name.strip()
@@ -40,6 +48,7 @@ def create_campaign(
         name=name,
         subject=check_subject(subject),
         body=body,
+        layout=layout,
         by=by,
     )
 

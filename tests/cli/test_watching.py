@@ -86,10 +86,10 @@ def test_a_campaign_that_paused_itself_says_why_and_what_to_do(
 ) -> None:
     with transaction() as tx:
         campaign_id = under_way(tx)
-        [held, *_] = claims.claim(
+        [held_id, *_] = claims.claim(
             tx, worker_id=worker, lane=Lane.BULK, campaign_id=campaign_id, limit=3, message_host="h", fingerprint=bytes
-        ).held
-        outcome = Outcome(held.delivery_id, Phase.EOM, 550, "5.7.1", "looks like spam", "mail.example:587")
+        ).ids
+        outcome = Outcome(held_id, Phase.EOM, 550, "5.7.1", "looks like spam", "mail.example:587")
         verdict = decide_fate(outcome)
         result = decide_result(outcome, verdict, lane=Lane.BULK, attempts=0, jitter=0.0)
         claims.record_results(tx, worker, [result])

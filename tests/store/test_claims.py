@@ -51,7 +51,7 @@ def claim(tx: Transaction, worker_id: UUID, campaign_id: int, limit: int = 10) -
         message_host="h.example",
         fingerprint=KEYS.address_hmac,
     )
-    return [held.delivery_id for held in claimed.held]
+    return claimed.ids
 
 
 @pytest.fixture

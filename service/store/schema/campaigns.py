@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.domain.words import CampaignStatus, Purpose
+from service.domain.words import CampaignStatus, Layout, Purpose
 from service.store.schema.base import At, Base, CreatedAt, Key, word
 
 
@@ -20,6 +20,7 @@ class Campaign(Base):
     subject: Mapped[str | None]
     body: Mapped[str | None]
     """Markdown of the draft; what is sent is the revision."""
+    layout: Mapped[Layout] = mapped_column(word(Layout), server_default=Layout.CARD.value)
     revision_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("revisions.id", use_alter=True))
     run_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("runs.id"), unique=True)
     changed_by: Mapped[str]
@@ -40,5 +41,6 @@ class Revision(Base):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), index=True)
     subject: Mapped[str]
     body: Mapped[str]
+    layout: Mapped[Layout] = mapped_column(word(Layout), server_default=Layout.CARD.value)
     sha256: Mapped[bytes]
     created_at: Mapped[CreatedAt]

@@ -24,6 +24,7 @@ class Batch:
 
     letters: Sequence[Letter]
     attempts: dict[int, int]
+    """Of those that were tried before."""
     now: datetime
     """When what the letters say was true."""
     claimed_at: float
@@ -45,7 +46,7 @@ class Batch:
         return len(self.letters) < self.asked_for
 
 
-_NOTHING = claims.Claimed([], 0)
+_NOTHING = claims.Claimed((), 0)
 
 
 def claim(sender: Sender) -> Batch:
@@ -65,12 +66,15 @@ def claim(sender: Sender) -> Batch:
             claimed, campaign_id, held_back = _claim_next(tx, sender, limit)
         elif limit:
             claimed = _claim_of(tx, sender, None, limit)
-        rates.charge(tx, permission, len(claimed.held))
-        found = letters.read_letters(tx, [held.delivery_id for held in claimed.held])
+        rates.charge(tx, permission, len(claimed.rows))
+        if sender.lane is Lane.BULK:
+            found = letters.write_bulk(tx, claimed.rows)
+        else:
+            found = letters.read_letters(tx, claimed.ids)
         true_at = tx.now
     return Batch(
         found,
-        {held.delivery_id: held.attempts for held in claimed.held},
+        claimed.attempts,
         true_at,
         claimed_at,
         limit,
@@ -98,7 +102,7 @@ def _claim_next(tx: Transaction, sender: Sender, limit: int) -> tuple[claims.Cla
         held_back = held_back or startable < limit
         if startable:
             claimed = _claim_of(tx, sender, campaign_id, startable)
-            if claimed.held or claimed.skipped:
+            if claimed.rows or claimed.skipped:
                 return claimed, campaign_id, held_back
 
 

@@ -17,7 +17,7 @@ from service.domain.confirming import Copy
 from service.domain.deliveries import LARGEST_JOURNAL, RECORD_WITHIN, TURN, Result, decide_result, next_batch, next_hold
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
-from service.domain.smtp_replies import Scope, decide_fate
+from service.domain.smtp_replies import TAKEN, Scope, decide_fate
 from service.errors import ServiceError
 from service.mail.sources import template_source
 from service.mail.withholding import copy_of
@@ -230,8 +230,8 @@ class Turn:
                 outcome,
                 verdict,
                 lane=sender.lane,
-                attempts=batch.attempts[outcome.delivery_id],
-                jitter=sender.jitter(),
+                attempts=batch.attempts.get(outcome.delivery_id, 0),
+                jitter=0.0 if verdict is TAKEN else sender.jitter(),
                 hold=sender.hold or timedelta(),
             )
         )
