@@ -10,7 +10,7 @@ import typer
 from service.cli import following
 from service.cli.console import Json, note, say, show_json, show_table
 from service.cli.opening import opened, opened_to_act, operator_name
-from service.domain.words import DeliveryStatus, Language, Purpose
+from service.domain.words import DeliveryStatus, Language, Layout, Purpose
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -37,6 +37,9 @@ def create(
     body: Annotated[str | None, typer.Option(help="The text, as Markdown.")] = None,
     body_file: Annotated[Path | None, typer.Option(help="A file with the text; - reads standard input.")] = None,
     name: Annotated[str | None, typer.Option(help="For the report. Default: the subject.")] = None,
+    layout: Annotated[Layout, typer.Option(help="card: in the publisher's frame. plain: as a person writes.")] = (
+        Layout.CARD
+    ),
     json: Json = False,
 ) -> None:
     """Keep a draft: a subject and a Markdown text, to one list and purpose. Nothing is sent."""
@@ -53,6 +56,7 @@ def create(
                 name=name or subject,
                 subject=subject,
                 body=text,
+                layout=layout,
                 by=operator_name(),
             )
         report = following.get_report(container, campaign_id)
@@ -111,7 +115,8 @@ def show(campaign_id: CampaignId, json: Json = False) -> None:
         report = following.get_report(container, campaign_id)
         if not json and campaign.subject is not None:
             say(f"Subject: {campaign.subject}\n\n{campaign.body}\n")
-        following.show_report(container, report, json=json, subject=campaign.subject, body=campaign.body)
+        said = {"subject": campaign.subject, "body": campaign.body, "layout": campaign.layout}
+        following.show_report(container, report, json=json, **said)
 
 
 @app.command()

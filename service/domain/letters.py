@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.domain.words import Language, MailKind, Purpose
+from service.domain.words import Language, Layout, MailKind, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +103,6 @@ class Letter:
     """Of a campaign's revision."""
     body: str | None = None
     """Markdown of a campaign's revision."""
+    layout: Layout = Layout.CARD
+    """Of a campaign's revision."""
     articles: tuple[LetterArticle, ...] = ()

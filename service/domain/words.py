@@ -22,6 +22,15 @@ class Purpose(StrEnum):
     OFFERS = "offers"
 
 
+class Layout(StrEnum):
+    """How a campaign's mail looks."""
+
+    CARD = "card"
+    """In the publisher's frame, with its colours."""
+    PLAIN = "plain"
+    """As a person writes: words, links and the footer, in whatever the reader's mail client takes for letters."""
+
+
 class SubscriptionState(StrEnum):
     PENDING = "pending"
     ACTIVE = "active"

@@ -124,7 +124,8 @@ class Folding:
     ) -> Variant | None:
         key: Hashable = (
             letter.kind, letter.campaign_id, letter.list_id, letter.test, letter.language, letter.list_name,
-            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.articles, now.date(),
+            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.layout, letter.articles,
+            now.date(),
         )  # fmt: skip
         if computed:
             if not computed.isdisjoint(_LINKS):

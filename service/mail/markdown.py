@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
+from service.domain.words import Layout
 from service.mail.render import TEXT_WIDTH, wrap
 
 BODY_WIDTH = 536
@@ -62,8 +63,10 @@ class Body:
 
 
 @lru_cache(maxsize=32)
-def convert(markdown: str, own_hosts: frozenset[str]) -> Body:
-    """Raises `MarkdownError` for nothing to read, an image from elsewhere, or a link that is not http(s) or mailto."""
+def convert(markdown: str, own_hosts: frozenset[str], layout: Layout = Layout.CARD) -> Body:
+    """In a plain letter only images have styles.
+
+    Raises `MarkdownError` for nothing to read, an image from elsewhere, or a link that is not http(s) or mailto."""
     tokens = _PARSER.parse(markdown)
     tree = SyntaxTreeNode(tokens)
     _check_words(tree)
@@ -78,7 +81,7 @@ def convert(markdown: str, own_hosts: frozenset[str]) -> Body:
             token.attrs.pop("title", None)
         elif token.type == "image":
             _settle_image(token, own_hosts)
-        if token.tag in _STYLES and token.nesting >= 0:
+        if token.tag in _STYLES and token.nesting >= 0 and (layout is Layout.CARD or token.tag == "img"):
             css_class, style = _STYLES[token.tag]
             token.attrs |= {"style": style} | ({"class": css_class} if css_class else {})
     # The second fence: even a fault of the parser lets through only these elements.

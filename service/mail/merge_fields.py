@@ -159,7 +159,7 @@ def _campaign(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any
     if not letter.subject or letter.body is None:
         raise ValueError("a campaign needs a subject and a body")
     purpose = letter.purpose or Purpose.DIGEST
-    body = convert(letter.body, publisher.own_hosts)
+    body = convert(letter.body, publisher.own_hosts, letter.layout)
     return {
         "preheader": text(f"campaign.{purpose.value}", list=letter.list_name),
         "campaign": {

@@ -1,7 +1,8 @@
 """Templates into the subject, text and HTML of a mail, in the reader's language.
 
-A folder of templates/emails/ holds subject.txt, body.txt, body.mjml and sample.toml. MJML becomes HTML once per
-process, with the Jinja2 in it untouched; what varies per reader is filled in afterwards by the sandbox.
+A folder of templates/emails/ holds subject.txt, body.txt, body.mjml and sample.toml; that of campaigns also plain.html,
+for those without a frame. MJML becomes HTML once per process, with the Jinja2 in it untouched; what varies per reader
+is filled in afterwards by the sandbox.
 """
 
 import re
@@ -16,11 +17,12 @@ from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mjml import mjml2html
 
-from service.domain.words import Language, MailKind
+from service.domain.words import Language, Layout, MailKind
 from service.mail.slots import computed, used_at_all
 from service.texts import Catalogue, day, minute
 
 TEXT_WIDTH = 72
+_PLAIN = "plain"
 _INCLUDE = re.compile(r'<mj-include path="([^"]+)" />')
 _XMLNS = ' xmlns="http://www.w3.org/1999/xhtml"'
 """HTML needs no namespace, and no mail names a host that is not ours (invariant 6)."""
@@ -42,13 +44,17 @@ class Renderer:
         emails = templates / "emails"
         self._catalogue = catalogue
         html = {kind.value: _compile_mjml(emails, kind.value) for kind in MailKind}
+        html[_PLAIN] = (emails / MailKind.CAMPAIGN.value / "plain.html").read_text(encoding="utf-8").strip()
         self._texts = text_environment = _environment(FileSystemLoader(emails), autoescape=False)
         self._htmls = html_environment = _environment(DictLoader(html), autoescape=True)
         self._subject = {kind: text_environment.get_template(f"{kind.value}/subject.txt") for kind in MailKind}
         self._text = {kind: text_environment.get_template(f"{kind.value}/body.txt") for kind in MailKind}
         self._html: dict[MailKind, Template] = {kind: html_environment.get_template(kind.value) for kind in MailKind}
+        self._plain = html_environment.get_template(_PLAIN)
 
-    def render(self, kind: MailKind, language: Language, values: Mapping[str, Any]) -> Rendered:
+    def render(
+        self, kind: MailKind, language: Language, values: Mapping[str, Any], layout: Layout = Layout.CARD
+    ) -> Rendered:
         """All three parts. A value that the template names and `values` lacks raises jinja2.UndefinedError."""
         context = {
             **values,
@@ -58,7 +64,8 @@ class Renderer:
             "minute": partial(minute, language),
         }
         subject = self._subject[kind].render(context)
-        html = self._html[kind].render(context | {"subject": subject})
+        template = self._plain if layout is Layout.PLAIN else self._html[kind]
+        html = template.render(context | {"subject": subject})
         text = re.sub(r"\n{3,}", "\n\n", self._text[kind].render(context)).strip("\n") + "\n"
         return Rendered(subject, text, html)
 
@@ -70,6 +77,7 @@ class Renderer:
             used_at_all(self._texts, subject, paths)
             | computed(self._texts, f"{kind.value}/body.txt", paths)
             | computed(self._htmls, kind.value, paths)
+            | (computed(self._htmls, _PLAIN, paths) if kind is MailKind.CAMPAIGN else frozenset())
         )
 
 

@@ -181,7 +181,7 @@ class Writer:
             # They are escaped like those, so that they can hide no element either; the rest is read as it will be.
             own = {mark: str(escape(values[name])) for name, mark in words.items()}
             values |= words
-            rendered = self._renderer.render(letter.kind, letter.language, values)
+            rendered = self._renderer.render(letter.kind, letter.language, values, letter.layout)
             check_html(
                 rendered.html,
                 self._publisher.own_hosts,
@@ -262,4 +262,4 @@ def _brought_links(letter: Letter, publisher: Publisher) -> Iterator[str]:
     for article in letter.articles:
         yield article.url
     if letter.body is not None:
-        yield from convert(letter.body, publisher.own_hosts).links
+        yield from convert(letter.body, publisher.own_hosts, letter.layout).links

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from service.bootstrap import Container
-from service.domain.words import Lane, Language, Purpose, SuppressionReason
+from service.domain.words import Lane, Language, Layout, Purpose, SuppressionReason
 from service.ports import Hint
 from service.store import suppressions
+from service.store.campaigns import get_campaign
 from service.store.transaction import TransactionFactory
 from service.usecases import digesting
 from service.usecases.campaigning import plan_campaign
@@ -49,6 +50,15 @@ def test_a_draft_has_a_place_and_an_author(client: Client) -> None:
     assert response.headers["location"] == f"/api/v1/campaigns/{made['id']}"
     assert client.get(f"/campaigns/{made['id']}").json() == made
     assert client.get("/campaigns").json() == {"campaigns": [made]}
+
+
+def test_a_draft_is_a_card_unless_it_is_to_be_plain(
+    client: Client, transaction: TransactionFactory, refusal: Refusal
+) -> None:
+    refusal(client.post("/campaigns", json=NEW | {"layout": "loud"}), 422, "invalid")
+    made = [client.post("/campaigns", json=NEW | more).json()["id"] for more in ({}, {"layout": "plain"})]
+    with transaction() as tx:
+        assert [get_campaign(tx, each).layout for each in made] == [Layout.CARD, Layout.PLAIN]
 
 
 def test_send_hints_after_the_commit(client: Client, draft: int, queue: HintList) -> None:

@@ -89,6 +89,9 @@ def test_a_draft_is_shown_and_listed(milepost: Milepost, house: Settings) -> Non
     assert len(shown["buckets"]) == 7
     assert [c["id"] for c in milepost("campaign", "list", "--json").document] == [campaign_id]
     assert "Warm feet" in milepost("campaign", "list").out
+    assert shown["layout"] == "card"
+    plain = milepost(*CREATE, "--layout", "plain", "--json").document["id"]
+    assert milepost("campaign", "show", plain, "--json").document["layout"] == "plain"
     said = milepost("campaign", "show", campaign_id).out
     assert "Subject: Warm feet" in said
     assert "draft" in said

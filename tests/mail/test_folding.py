@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.domain.letters import Letter
 from service.domain.outcomes import Message
-from service.domain.words import Language, MailKind, Purpose
+from service.domain.words import Language, Layout, MailKind, Purpose
 from service.mail.folding import FOLDED
 from service.mail.slots import quoted, room_for_break
 from service.mail.writer import UnwritableError, Writer
@@ -51,6 +51,7 @@ def letters(draw: st.DrawFn) -> Letter:
         list_name=draw(st.sampled_from([letter.list_name, ".Läufe & =20 From "]) | words),
         subject=draw(st.just("Läufe = 3.") | words) if letter.subject else None,
         body=draw(st.sampled_from(["From here\n\n.\n\n..x = y", letter.body]) | words) if letter.body else None,
+        layout=draw(st.sampled_from(Layout)) if letter.body else Layout.CARD,
         articles=tuple(
             replace(article, title=draw(st.just(article.title) | words))
             for article in letter.articles[: draw(st.integers(0, 5))]

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, text
 
 from service.domain.campaigns import Resolution
 from service.domain.outcomes import Phase
-from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, MailKind, Purpose
+from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, Layout, MailKind, Purpose
 from service.errors import Kind, ServiceError
 from service.ports import Hint
 from service.store.reports import get_campaign_report, list_campaign_reports
@@ -123,6 +123,25 @@ def test_an_edit_makes_a_new_revision(tx: Transaction, transaction: TransactionF
         "They are *here*.",
         "They are **still** here.",
     ]
+
+
+def test_another_layout_is_another_revision_and_is_what_is_mailed(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    with transaction() as tx:
+        campaign_id = create(tx, layout=Layout.PLAIN)
+    try_out(transaction, campaign_id)
+    with transaction() as tx:
+        tx.session.get_one(Campaign, campaign_id).layout = Layout.CARD
+    try_out(transaction, campaign_id)
+    seen = []
+    sender = a_sender(transaction, clock, lane=Lane.INTERACTIVE)
+    write = sender.write
+    sender.write = lambda letter, now: seen.append(letter.layout) or write(letter, now)  # type: ignore[func-returns-value]
+    send_due(sender)
+    assert seen == [Layout.PLAIN, Layout.CARD]
+    with transaction() as tx:
+        assert [row.layout for row in tx.session.scalars(select(Revision).order_by(Revision.id))] == ["plain", "card"]
 
 
 def test_a_large_audience_has_time_to_be_planned(tx: Transaction) -> None:

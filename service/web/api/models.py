@@ -8,7 +8,7 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyAddress
 
 from service.domain.campaigns import Resolution
-from service.domain.words import CampaignStatus, DeliveryStatus, Language, Purpose, SkipReason
+from service.domain.words import CampaignStatus, DeliveryStatus, Language, Layout, Purpose, SkipReason
 
 LARGEST_ID = 2**63 - 1
 
@@ -47,6 +47,8 @@ class NewCampaign(_Given):
     """Markdown."""
     name: Annotated[Line | None, Field(max_length=200, examples=["Winter offers"])] = None
     """For reports; the subject if left out."""
+    layout: Layout = Layout.CARD
+    """`card`: in the publisher's frame. `plain`: as a person writes, a few kilobytes a mail."""
 
 
 class TestMail(_Given):

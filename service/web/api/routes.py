@@ -83,6 +83,7 @@ def create_campaign(given: models.NewCampaign, container: Wired, by: By, respons
             name=given.name or given.subject,
             subject=given.subject,
             body=given.body,
+            layout=given.layout,
             by=by,
         )
         made = _report(tx, campaign_id)
