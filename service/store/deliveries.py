@@ -8,7 +8,7 @@ from sqlalchemy import func, select, text
 from service.domain.deliveries import BUSY_FOR, LEASE, PRESUMED_DEAD
 from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose
 from service.ports import Hint
-from service.store.schema import Campaign, Delivery, Revision
+from service.store.schema import Campaign, Delivery, Revision, Subscriber
 from service.store.transaction import Transaction
 
 
@@ -27,7 +27,13 @@ def add_interactive(
     address_change_id: int | None = None,
     due_at: datetime | None = None,
 ) -> int:
-    """Queue one mail to one subscriber, due now unless told, and hint the interactive lane. Returns its id."""
+    """Queue one mail to one subscriber, due now unless told, and hint the interactive lane. Returns its id.
+
+    Raises NoResultFound for a subscriber who has been erased meanwhile.
+    """
+    tx.session.execute(
+        select(Subscriber.id).where(Subscriber.id == subscriber_id).with_for_update(read=True, key_share=True)
+    ).one()
     return _add(
         tx,
         due_at=due_at or tx.now,

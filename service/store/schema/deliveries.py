@@ -13,7 +13,8 @@ from service.store.schema.base import At, Base, CreatedAt, Key, Ref, word
 class Delivery(Base):
     """One message to one recipient. (campaign, subscriber) is unique: nobody is planned twice (invariant 4).
 
-    What is never deleted is referred to without a foreign key: checking it for each row cost more than writing it.
+    What is never deleted is referred to without a foreign key: checking it for each row cost more than writing it. So
+    is the subscriber, whom whoever adds a row locks (FOR KEY SHARE), and whom an erasure takes out of all rows first.
     """
 
     __tablename__ = "deliveries"
@@ -35,7 +36,7 @@ class Delivery(Base):
     id: Mapped[Key]
     lane: Mapped[Lane] = mapped_column(word(Lane))
     kind: Mapped[MailKind] = mapped_column(word(MailKind))
-    subscriber_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("subscribers.id"))
+    subscriber_id: Mapped[Ref | None]
     erased_at: Mapped[At | None]
     """When its reader was erased, or its time in the send log was over: the row still counts in its campaign's report,
     and leads to nobody (D-15, D-19)."""

@@ -1,7 +1,8 @@
 """What is checked once per campaign is not checked again per recipient
 
 Lists, campaigns, revisions and worker processes are never deleted, and a delivery names them as the one statement read
-them that made it. Checking that for each row cost more than writing it.
+them that made it. Checking that for each row cost more than writing it. Its reader is locked by whoever adds it, and an
+erasure takes the reader out of all deliveries first.
 """
 
 from alembic import op
@@ -18,6 +19,7 @@ CHECKED = {
         "issue_id": "issues",
         "list_id": "lists",
         "revision_id": "revisions",
+        "subscriber_id": "subscribers",
     },
     "attempts": {"delivery_id": "deliveries"},
 }
