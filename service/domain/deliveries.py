@@ -100,6 +100,8 @@ class Result:
 
 
 _NO_WAIT = timedelta()
+_TAKEN, _ACCEPTED = Fate.ACCEPTED, DeliveryStatus.ACCEPTED
+"""Looking into an enumeration takes time, and this is what nearly always happens."""
 
 
 def decide_result(
@@ -110,8 +112,8 @@ def decide_result(
     An unknown outcome is repeated where a second copy is better than none (a confirmation that somebody waits for),
     and left to a person where it is not (invariant 4). `hold`: how long the relay is left alone.
     """
-    if verdict.fate is Fate.ACCEPTED:
-        return Result(outcome, verdict, DeliveryStatus.ACCEPTED, _NO_WAIT, counted=True)
+    if verdict.fate is _TAKEN:
+        return Result(outcome, verdict, _ACCEPTED, _NO_WAIT, counted=True)
     tried = attempts + 1
     status, wait, counted = DeliveryStatus.QUEUED, _NO_WAIT, True
     match verdict.fate:

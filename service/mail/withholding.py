@@ -13,7 +13,7 @@ WITHHELD = b"[token withheld]"
 
 def copy_of(letter: Letter, message: Message, keys: Keys) -> Copy | None:
     """What is kept of this mail; None of all but those whose button says that a consent is given, or still holds."""
-    if letter.subscriber_id is None:
+    if (letter.signup is None and letter.change is None) or letter.subscriber_id is None:
         return None
     if letter.kind in ASKS_FOR_CONSENT and letter.signup is not None:
         token = keys.seal(Token(TokenKind.CONFIRM, letter.signup.id))

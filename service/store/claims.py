@@ -201,8 +201,9 @@ def record_results(tx: Transaction, worker_id: UUID, results: Sequence[Result]) 
     keep_for_certain(tx)
     accepted: dict[tuple[int | None, str | None, str], list[Result]] = defaultdict(list)
     others: list[Result] = []
+    accepting = DeliveryStatus.ACCEPTED
     for result in results:
-        if result.status is DeliveryStatus.ACCEPTED:
+        if result.status is accepting:
             said = result.outcome
             accepted[said.code, said.enhanced, said.relay].append(result)
         else:

@@ -216,7 +216,7 @@ class Turn:
     def _take(self, outcome: Outcome) -> None:
         sender, batch = self._sender, self._flying.pop(outcome.delivery_id)
         verdict = decide_fate(outcome)
-        if verdict.scope is Scope.RELAY:
+        if verdict is not TAKEN and verdict.scope is Scope.RELAY:
             sender.relay.failed(outcome, self._now())
             self._leave_alone(outcome)
         else:
@@ -224,7 +224,9 @@ class Turn:
             if outcome.code is not None and outcome.relay != OURSELVES:
                 sender.relay.answered()
         if batch.campaign_id is not None:
-            self._tallies.setdefault(batch.campaign_id, Tally()).count(verdict, outcome.enhanced)
+            if (tally := self._tallies.get(batch.campaign_id)) is None:
+                tally = self._tallies[batch.campaign_id] = Tally()
+            tally.count(verdict, outcome.enhanced)
         self._results.append(
             decide_result(
                 outcome,
@@ -269,10 +271,11 @@ class Turn:
             return
         results, copies, unstarted, tallies = self._results, self._copies, self._unstarted, self._tallies
         self._results, self._unstarted, self._tallies = [], [], {}
-        # Copies of mails that are still under way are kept with their answer.
-        answered = {result.outcome.delivery_id for result in results}
-        self._copies = [copy for copy in copies if copy.delivery_id not in answered]
-        kept = [copy for copy in copies if copy.delivery_id in answered]
+        kept: list[Copy] = []
+        if copies:  # those of mails that are still under way are kept with their answer
+            answered = {result.outcome.delivery_id for result in results}
+            self._copies = [copy for copy in copies if copy.delivery_id not in answered]
+            kept = [copy for copy in copies if copy.delivery_id in answered]
         self._recording.append(self._sender.database.submit(_record, self._sender, results, kept, unstarted, tallies))
 
     def _close(self) -> None:
@@ -296,10 +299,11 @@ def _record(
     with sender.transaction() as tx:
         recorded = claims.record_results(tx, sender.worker_id, results)
         given_back = claims.give_back(tx, sender.worker_id, unstarted)
-        reached = {result.outcome.delivery_id for result in results if result.outcome.phase is Phase.EOM}
-        proofs.keep_confirmation_mails(
-            tx, sender.keys.ledger, template_source, [copy for copy in copies if copy.delivery_id in reached]
-        )
+        if copies:
+            reached = {result.outcome.delivery_id for result in results if result.outcome.phase is Phase.EOM}
+            proofs.keep_confirmation_mails(
+                tx, sender.keys.ledger, template_source, [copy for copy in copies if copy.delivery_id in reached]
+            )
         watching.note_results(tx, tallies, sender.limits)
     sender.journal.settled([result.outcome.delivery_id for result in results])
     log.info("results_recorded", recorded=recorded, given_back=given_back)
