@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import cpu_seconds
 from service.demo.processes import bound_to_parent
 from service.demo.servers import free_port
 from tests.mtas import packages
@@ -13,6 +16,8 @@ from tests.mtas import packages
 BACKLOG = "1000"
 PATIENCE = 20.0
 LIBRARIES = "usr/lib/postfix"
+TAIL = 200
+MANY = "1000000000"
 
 
 class Tools:
@@ -28,33 +33,51 @@ class Tools:
         return [str(self._programs / name), *words]
 
 
-class Sink:
-    """A running smtp-sink, which counts what it takes."""
+@dataclass(frozen=True)
+class Dumped:
+    """A message as smtp-sink wrote it down: what the envelope said, and the octets between DATA and the final dot."""
 
-    def __init__(self, tools: Tools, log: Path) -> None:
+    sender: str
+    recipient: str
+    octets: bytes
+
+
+class Sink:
+    """A running smtp-sink, which counts what it takes, and keeps nothing of it unless it is given a directory."""
+
+    def __init__(self, tools: Tools, log: Path, dump: Path | None = None) -> None:
         self.port = free_port()
-        self._tools, self._log = tools, log
-        user = ["-u", "root"] if os.geteuid() == 0 else []
+        self._tools, self._log, self._dump = tools, log, dump
+        words = ["-c", *(["-u", "root"] if os.geteuid() == 0 else [])]
+        if dump:
+            dump.mkdir()
+            words += ["-d", f"{dump}/%H%M%S."]
         with log.open("wb") as out:
-            self._process = subprocess.Popen(
-                bound_to_parent(
-                    tools.command("smtp-sink", "-c", *user, f"127.0.0.1:{self.port}", BACKLOG), signal.SIGKILL
-                ),
+            self.process = subprocess.Popen(
+                bound_to_parent(tools.command("smtp-sink", *words, f"127.0.0.1:{self.port}", BACKLOG), signal.SIGKILL),
                 env=tools.environment,
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
         self.generate(1, 1000, 1)
         if self.count() != 1:
-            raise RuntimeError(f"smtp-sink counts {self.count()} for one message: {log.read_bytes()[-200:]!r}")
+            raise RuntimeError(f"smtp-sink counts {self.count()} for one message: {self._said()!r}")
+
+    def _said(self) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - TAIL))
+            return log.read()
 
     def count(self) -> int:
         """Messages since it began, as it says itself: `sess=1 quit=1 mesg=1`, over and over on one line."""
-        said = self._log.read_bytes()[-200:].rpartition(b"mesg=")[2].split()
+        said = self._said().rpartition(b"mesg=")[2].split()
         return int(said[0]) if said else 0
 
+    def cpu_seconds(self) -> float:
+        return cpu_seconds(self.process.pid)
+
     def generate(self, messages: int, size: int, sessions: int) -> float:
-        """Seconds that smtp-source takes, its connections open for many messages."""
+        """Seconds that smtp-source takes, its connections open for many messages (-d)."""
         words = ("-s", str(sessions), "-m", str(messages), "-l", str(size), "-d")
         people = ("-f", "sender@fjellsko.example", "-t", "reader@many.example")
         end = time.monotonic() + PATIENCE
@@ -69,7 +92,7 @@ class Sink:
             )
             if done.returncode == 0:
                 return time.perf_counter() - began
-            if time.monotonic() > end or self._process.poll() is not None:
+            if time.monotonic() > end or self.process.poll() is not None:
                 raise RuntimeError(f"smtp-source: {done.stderr.strip()[-300:]}")
             time.sleep(0.1)  # smtp-sink is not listening yet
 
@@ -81,6 +104,25 @@ class Sink:
             raise RuntimeError(f"smtp-source sent {messages} messages, smtp-sink counted {self.count() - before}")
         return messages / seconds
 
+    def dumped(self) -> Iterator[Dumped]:
+        """All that it has taken. It writes lines without CR, and its own fields before those of the message."""
+        if self._dump is None:
+            raise RuntimeError("this sink keeps nothing")
+        for file in self._dump.iterdir():
+            notes: dict[bytes, bytes] = {}
+            rest = file.read_bytes()
+            while True:
+                line, _, after = rest.partition(b"\n")
+                name, _, value = line.partition(b": ")
+                if not name.startswith(b"X-") and name != b"Received" and not line.startswith((b"\t", b" ")):
+                    break
+                notes[name], rest = value, after
+            yield Dumped(_address(notes[b"X-Mail-Args"]), _address(notes[b"X-Rcpt-Args"]), rest.replace(b"\n", b"\r\n"))
+
     def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
+
+
+def _address(arguments: bytes) -> str:
+    return arguments.partition(b"<")[2].partition(b">")[0].decode()

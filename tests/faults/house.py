@@ -58,6 +58,7 @@ class FaultHouse:
     def __init__(self, directory: Path, settings: Mapping[str, str] = NO_SETTINGS) -> None:
         self.settings = settings
         self.directory = directory
+        self.root = ROOT
         self.postgres = Postgres(directory / "postgres", WAL_IS_WRITTEN)
         self.valkey = Valkey(directory / "valkey")
         self.taken_file = directory / "taken"
@@ -109,7 +110,7 @@ class FaultHouse:
                 continue
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self.command(name, sink), env=self.environment, cwd=ROOT, stdout=log, stderr=log
+                    self.command(name, sink), env=self.environment, cwd=self.root, stdout=log, stderr=log
                 )
 
     def command(self, name: str, sink: Sequence[str] = ()) -> list[str]:
