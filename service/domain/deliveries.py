@@ -29,8 +29,8 @@ FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 2000
 RECORD_WITHIN = timedelta(seconds=0.5)
 """An answer is in the database so soon, even where they come one by one."""
 
-LARGEST_JOURNAL = 4_000_000
-"""Octets. It is emptied when nothing is on its way, and waited for so that it does not grow for a whole turn."""
+LARGEST_JOURNAL = 6_000_000
+"""Octets, of about fifty thousand mails. Then nothing more is started until all is recorded, and it can be emptied."""
 
 BUSY_FOR = timedelta(seconds=8)
 """Within this long after a claim its worker is at work on it: 3 s of starting, the last answer, and recording."""

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 SUFFIX = ".journal"
 ROOM = 8_000_000
-"""Octets that a journal has from the beginning, twice what it is emptied at."""
+"""Octets that a journal has from the beginning: more than it is emptied at."""
 _PHASES = {phase: phase.value.encode() for phase in Phase}
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import text
@@ -18,6 +20,7 @@ from service.store import engine as store_engine
 from service.store import transaction as store_transaction
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases.dispatching import send_due
+from service.usecases.steps import turns
 from service.usecases.steps.senders import Sender
 from tests.builders import a_list, many_readers
 from tests.conftest import FrozenClock, HintList
@@ -72,6 +75,31 @@ def test_the_wire_goes_on_while_answers_are_recorded(house: TransactionFactory) 
     with house() as tx:
         assert tx.session.execute(text("SELECT status, count(*) FROM deliveries GROUP BY 1")).all() == [
             ("accepted", 300)
+        ]
+
+
+def test_a_journal_that_has_grown_is_emptied_in_the_middle_of_a_turn(
+    house: TransactionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LARGEST_JOURNAL", 50)
+    with house() as tx:
+        many_readers(tx, 400, list_id=a_list(tx))
+        ordered(tx)
+    with a_worker(house) as sender:
+        sizes: list[int] = []
+        in_time = sender.write
+
+        def write(letter: Letter, now: datetime) -> Message:
+            sizes.append(sender.journal.size)
+            return in_time(letter, now)
+
+        sender.write = write
+        assert send_due(sender) == 400
+        assert max(sizes) <= 51, "nothing is started with a larger one"
+        assert sum(later < earlier for earlier, later in pairwise(sizes)) > 3, "it was emptied several times"
+    with house() as tx:
+        assert tx.session.execute(text("SELECT status, count(*) FROM deliveries GROUP BY 1")).all() == [
+            ("accepted", 400)
         ]
 
 

@@ -96,6 +96,9 @@ class Turn:
                     return
                 yield None
                 continue
+            if self._sender.journal.size > LARGEST_JOURNAL and not self._is_all_recorded():
+                yield None
+                continue
             letter, batch, at = self._ready[0]
             now = self._now()
             if now < at:
@@ -152,18 +155,22 @@ class Turn:
     def _wants_more(self) -> bool:
         if self._now() < self._next_claim:
             return False
-        if self._sender.journal.size > LARGEST_JOURNAL:
-            self._drained_first = True
         if not self._drained_first:
             return len(self._ready) * 2 <= self._sender.batch
-        if self._ready or self._flying:
+        if self._ready or not self._is_all_recorded():
+            return False
+        self._drained_first = False
+        return True
+
+    def _is_all_recorded(self) -> bool:
+        """Whether nothing is on its way or to be recorded; then the journal is empty."""
+        if self._flying:
             return False
         self._flush()
         self._hear()
         if self._recording or self._fault is not None:
             return False
         self._sender.journal.clear()
-        self._drained_first = False
         return True
 
     def _adopt(self, claiming: "Future[Batch]") -> None:
