@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from markupsafe import escape
 
 from service.domain.letters import Letter, Publisher
 from service.domain.outcomes import Message
@@ -23,27 +22,28 @@ from service.domain.tokens import Keys
 from service.domain.words import Language, MailKind
 from service.errors import ServiceError
 from service.mail import compose
+from service.mail.blocks import OF_ISSUE, Blocks
 from service.mail.links import Links, tokens_for
 from service.mail.lint import LARGEST_HTML
 from service.mail.merge_fields import greeting, reason
 from service.mail.render import Renderer, wrap
-from service.mail.slots import Form, a_mark, quoted, room_for_break
+from service.mail.slots import Form, Words, a_mark, ready_words
 from service.texts import Catalogue
 
 FOLDED = (MailKind.CAMPAIGN, MailKind.DIGEST)
 """The rest goes to one reader at a time."""
 LARGEST_STORE = 16 * 2**20
 """Bytes of ready mail that are kept."""
+_SIZE_OF_ISSUE = 8_192
+"""What one takes besides the blocks, which it has in common with others."""
 _LINKS = ("links.unsubscribe", "links.control")
 _WORDS = ("greeting", "reason", "reason_lines")
+_WORDS_AND_LINKS = frozenset((*_WORDS, *_LINKS))
 _MOST_WORDS = 4_096
 _TRIED, _GIVEN_UP_FOR = 200, 5_000
 _NONE: Mapping[str, str] = MappingProxyType({})
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ITEM = re.compile(r"[!-;=?-~]{1,900}")
-_UNSOUND = re.compile(r"[\r\0]|^\s|\s$|\n\s*\n")
-"""In a text part, empty lines and blanks at the ends of a value change what is around it."""
-
 log = structlog.get_logger(__name__)
 Make = Callable[[Letter, Links, datetime, Mapping[str, str]], tuple[list[bytes], str, str]]
 """Header fields, text and HTML of a letter in which marks stand for the reader's own."""
@@ -56,15 +56,6 @@ class Variant:
     """Bytes of HTML without the words that are filled in."""
     printed: tuple[str, ...]
     """The words that are, each as often as it stands in the HTML."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """Words about a reader, ready for each place: many readers have the same name or came on the same day."""
-
-    said: dict[str, str]
-    filled: dict[str, bytes]
-    html_sizes: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -84,12 +75,14 @@ class Folding:
         self._catalogue = catalogue
         self._computed = {kind: renderer.computed(kind, (*_LINKS, *_WORDS)) for kind in FOLDED}
         self._marks = {name: a_mark() for name in (*_LINKS, *_WORDS, "message_id", "date")}
+        self._marks |= {name: a_mark() for name in OF_ISSUE}
         self._address_mark = f"{a_mark()}@x"
+        self._blocks = Blocks(publisher, catalogue, renderer)
         self._variants: dict[Hashable, Variant] = {}
         self._size = 0
         self._tallies: dict[Hashable, _Tally] = {}
-        self._greetings: dict[tuple[Language, str | None], _Words] = {}
-        self._reasons: dict[Hashable, _Words] = {}
+        self._greetings: dict[tuple[Language, str | None], Words] = {}
+        self._reasons: dict[Hashable, Words] = {}
         self._date = (_LONG_AGO, _LONG_AGO, b"")
 
     def write(self, letter: Letter, address: str, now: datetime, make: Make) -> Message | None:
@@ -122,22 +115,44 @@ class Folding:
     def _variant(
         self, letter: Letter, computed: frozenset[str], said: Mapping[str, str], now: datetime, make: Make
     ) -> Variant | None:
-        key: Hashable = (
+        key: tuple[Hashable, ...] = (
             letter.kind, letter.campaign_id, letter.list_id, letter.test, letter.language, letter.list_name,
-            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.layout, letter.articles,
-            now.date(),
+            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.layout, now.date(),
+            letter.articles,
         )  # fmt: skip
         if computed:
             if not computed.isdisjoint(_LINKS):
                 return None  # no two readers' are the same
-            key = (key, *[said[name] for name in sorted(computed)])
+            key = (*key, *[said[name] for name in sorted(computed)])
         tally = self._tallies.get(letter.kind if letter.campaign_id is None else letter.campaign_id)
         if tally is None or tally.asked >= _TRIED:
             tally = self._begin_tally(letter, tally)
         tally.asked += 1
-        if (variant := self._variants.get(key)) is None and tally.asked > 0:
+        variant = self._variants.get(key)
+        if variant is None and letter.kind is MailKind.DIGEST and not computed and not letter.test:
+            variant = self._of_blocks(letter, key, now, make)
+        if variant is None and tally.asked > 0:
             tally.missed += 1
-            variant = self._make(letter, key, computed, now, make)
+            variant = self._make(letter, key, _WORDS_AND_LINKS - computed, now, make)
+        return variant
+
+    def _of_blocks(self, letter: Letter, key: tuple[Hashable, ...], now: datetime, make: Make) -> Variant | None:
+        """A digest from the frame that all issues have in common, and the blocks of its articles."""
+        if not self._blocks.is_for_templates:
+            return None
+        try:
+            issue = self._blocks.issue(letter)
+        except ValueError:
+            return None
+        names = _WORDS_AND_LINKS.union(OF_ISSUE)
+        if (frame := self._variants.get(key[:-1]) or self._make(letter, key[:-1], names, now, make)) is None:
+            return None
+        form = frame.form.partly(issue.filled)
+        if not {name.partition(".")[0] for _, name in form.places}.isdisjoint(OF_ISSUE):
+            return None  # the HTML stands in the text, or the other way round
+        size = frame.html_size + sum(issue.html_sizes.get(name, 0) for name in frame.printed)
+        variant = Variant(form, size, tuple(name for name in frame.printed if name not in issue.html_sizes))
+        self._keep(key, variant, _SIZE_OF_ISSUE)
         return variant
 
     def _begin_tally(self, letter: Letter, before: _Tally | None) -> _Tally:
@@ -152,10 +167,9 @@ class Folding:
         self._tallies[letter.kind if letter.campaign_id is None else letter.campaign_id] = tally
         return tally
 
-    def _make(
-        self, letter: Letter, key: Hashable, computed: frozenset[str], now: datetime, make: Make
-    ) -> Variant | None:
-        marks = {name: mark for name, mark in self._marks.items() if name not in computed}
+    def _make(self, letter: Letter, key: Hashable, names: frozenset[str], now: datetime, make: Make) -> Variant | None:
+        """With slots for what has one of these `names`."""
+        marks = self._marks
         url = self._publisher.public_url
         links = Links(
             confirm="",
@@ -170,7 +184,7 @@ class Folding:
             envelope_from="",
         )
         anybody = replace(letter, message_id=marks["message_id"], address=self._address_mark)
-        words = {name: marks[name] for name in _WORDS if name in marks}
+        words = {name: marks[name] for name in marks if name in names and name not in _LINKS}
         try:
             fields, text, html = make(anybody, links, now, words)
             fields = [b"Date: %s\r\n" % marks["date"].encode() if f.startswith(b"Date:") else f for f in fields]
@@ -183,6 +197,7 @@ class Folding:
                     marks["message_id"]: "message_id",
                     marks["date"]: "date",
                     marks["links.unsubscribe"]: "links.unsubscribe",
+                    marks["subject"]: "subject",
                 },
                 {marks[name]: name if name in _LINKS else f"{name}.text" for name in (*_LINKS, *words)},
                 {marks[name]: name if name in _LINKS else f"{name}.html" for name in (*_LINKS, *words)},
@@ -191,28 +206,28 @@ class Folding:
             return None
         printed = tuple(Counter({name: html.count(mark) for name, mark in words.items()}).elements())
         size = len(html.encode()) - sum(len(marks[name]) for name in printed)
-        self._keep(key, variant := Variant(form, size, printed))
+        self._keep(key, variant := Variant(form, size, printed), form.size)
         return variant
 
-    def _keep(self, key: Hashable, variant: Variant) -> None:
-        if self._size + variant.form.size > LARGEST_STORE:
+    def _keep(self, key: Hashable, variant: Variant, size: int) -> None:
+        if self._size + size > LARGEST_STORE:
             self._variants.clear()
             self._size = 0
         self._variants[key] = variant
-        self._size += variant.form.size
+        self._size += size
 
-    def _greeting(self, letter: Letter) -> _Words:
+    def _greeting(self, letter: Letter) -> Words:
         key = (letter.language, letter.first_name)
         if (found := self._greetings.get(key)) is None:
-            found = _words({"greeting": greeting(letter, self._catalogue)})
+            found = ready_words({"greeting": greeting(letter, self._catalogue)})
             _remember(self._greetings, key, found)
         return found
 
-    def _reason(self, letter: Letter) -> _Words:
+    def _reason(self, letter: Letter) -> Words:
         key = (letter.language, letter.imported, letter.given_at and letter.given_at.date())
         if (found := self._reasons.get(key)) is None:
             why = reason(letter, self._publisher, self._catalogue)
-            found = _words({"reason": why, "reason_lines": wrap(why)})
+            found = ready_words({"reason": why, "reason_lines": wrap(why)})
             _remember(self._reasons, key, found)
         return found
 
@@ -225,20 +240,7 @@ class Folding:
         return date
 
 
-def _words(said: dict[str, str]) -> _Words:
-    """Raises ValueError for what would not come out the same in a slot."""
-    filled, sizes = {}, {}
-    for name, value in said.items():
-        if not value or _UNSOUND.search(value):
-            raise ValueError(f"{name} does not fit a slot")
-        html = str(escape(value))
-        filled[f"{name}.text"] = room_for_break(quoted(value))
-        filled[f"{name}.html"] = room_for_break(quoted(html))
-        sizes[name] = len(html.encode())
-    return _Words(said, filled, sizes)
-
-
-def _remember(kept: dict[Any, _Words], key: Hashable, words: _Words) -> None:
+def _remember(kept: dict[Any, Words], key: Hashable, words: Words) -> None:
     if len(kept) >= _MOST_WORDS:
         kept.clear()
     kept[key] = words

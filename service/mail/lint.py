@@ -46,6 +46,15 @@ def check_html(
     _read(html, own_hosts, frozenset(links))
 
 
+def check_block(html: str, own_hosts: frozenset[str], links: Iterable[str]) -> None:
+    """The same for a part of a mail, which has to end as it began: it can hide nothing behind it."""
+    reader = _Reader(own_hosts, own_hosts | {host for link in links if (host := host_of(link))})
+    reader.feed(_CONDITIONAL.sub("", html) + "<br>")
+    if reader.is_within():
+        raise LintError("A part of the mail ends within an element that reaches over what follows.")
+    reader.close()
+
+
 @lru_cache(maxsize=128)
 def _read(html: str, own_hosts: frozenset[str], links: frozenset[str]) -> None:
     reader = _Reader(own_hosts, own_hosts | {host for link in links if (host := host_of(link))})
@@ -61,6 +70,10 @@ class _Reader(HTMLParser):
         self._href: str | None = None
         self._link_text = ""
         self._in_style = False
+
+    def is_within(self) -> bool:
+        """Whether what is read next would be taken for something else than by itself."""
+        return bool(self.rawdata or self.cdata_elem or self._href is not None)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _FORBIDDEN_TAGS:

@@ -67,7 +67,8 @@ def merge_fields(
         case MailKind.WELCOME:
             values |= _welcome(letter, text)
         case MailKind.DIGEST:
-            values |= _digest(letter, publisher, text)
+            values |= digest_fields(letter, catalogue)
+            values["articles"] = [article_fields(each, letter, publisher, catalogue) for each in letter.articles]
         case MailKind.CAMPAIGN:
             values |= _campaign(letter, publisher, text)
         case MailKind.OPERATOR_NOTICE:
@@ -123,7 +124,9 @@ def _welcome(letter: Letter, text: Text) -> dict[str, Any]:
     return {"preheader": text("welcome.preheader"), "purposes": _values(purposes)}
 
 
-def _digest(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
+def digest_fields(letter: Letter, catalogue: Catalogue) -> dict[str, Any]:
+    """What a digest says about all its articles together. Raises ValueError if there are none."""
+    text = partial(catalogue.text, letter.language)
     if not letter.articles:
         raise ValueError("a digest is never empty")
     count = len(letter.articles)
@@ -132,14 +135,21 @@ def _digest(letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
     if len(topics) > TOPICS_NAMED:
         topics = [*topics[:TOPICS_NAMED], text("words.more")]
     about = listing(topics, text("words.and")) or letter.list_name
+    preheader = text(f"digest.preheader_{form}", count=count, topics=about)
+    intro = text(f"digest.intro_{form}", count=count)
     return {
-        "preheader": text(f"digest.preheader_{form}", count=count, topics=about),
-        "intro": text(f"digest.intro_{form}", count=count),
-        "articles": [_article(article, letter, publisher, text) for article in letter.articles],
+        "preheader": preheader,
+        "preheader_lines": wrap(preheader),
+        "intro": intro,
+        "intro_lines": wrap(intro),
     }
 
 
-def _article(article: LetterArticle, letter: Letter, publisher: Publisher, text: Text) -> dict[str, Any]:
+def article_fields(
+    article: LetterArticle, letter: Letter, publisher: Publisher, catalogue: Catalogue
+) -> dict[str, Any]:
+    """What a digest says about an article; follows from the article, the language, and the list's name."""
+    text = partial(catalogue.text, letter.language)
     published = day(letter.language, article.published_at)
     topics = listing(article.topics, text("words.and"))
     # An image from elsewhere would tell its host who opens the mail (invariant 6); one with a query might (D-24).

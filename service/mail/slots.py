@@ -11,10 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, nodes
+from markupsafe import escape
 
 _FOUND_WHOLE = (nodes.Template, nodes.Output, nodes.If, nodes.With)
 """What is printed in these is printed as it is. A loop is one too, unless it calls itself."""
 _LINE = 76
+_UNSOUND = re.compile(r"[\r\0]|^\s|\s$|\n\s*\n")
+"""In a text part, empty lines and blanks at the ends of a value change what is around it."""
+_ONE_TOO_MANY = re.compile(rb"(?m)^(.{74,75})(=20|=09)$")
+"""What binascii makes of a line with a blank at its end, if it is just as long."""
 _AT_RISK = re.compile(rb"(?m)^(?:\.|From )")
 """A leading dot is doubled on the wire, a leading "From " gets a > in some mailboxes."""
 
@@ -107,6 +112,21 @@ class Form:
             pieces[place] = values[name]
         return b"".join(pieces)
 
+    def partly(self, values: Mapping[str, Sequence[bytes]]) -> "Form":
+        """With some of the places filled already, each by one piece after the other."""
+        names = dict(self.places)
+        pieces: list[bytes] = []
+        places = []
+        for place, piece in enumerate(self.pieces):
+            if (name := names.get(place)) is None:
+                pieces.append(piece)
+            elif name in values:
+                pieces += values[name]
+            else:
+                places.append((len(pieces), name))
+                pieces.append(b"")
+        return Form(tuple(pieces), tuple(places))
+
 
 def join(forms: Sequence[Form]) -> Form:
     pieces: list[bytes] = []
@@ -141,7 +161,7 @@ def quoted_form(text: str, marks: Mapping[str, str]) -> Form:
 
 def quoted(text: str) -> bytes:
     """Quoted-printable with CRLF, for the beginning of a line. None of its lines begins with a dot or "From "."""
-    encoded = binascii.b2a_qp(text.encode(), istext=True)
+    encoded = _ONE_TOO_MANY.sub(rb"\1=\n\2", binascii.b2a_qp(text.encode(), istext=True))
     if _AT_RISK.search(encoded):
         encoded = b"\n".join(_guarded(line) for line in encoded.split(b"\n"))
     return encoded.replace(b"\n", b"\r\n")
@@ -152,7 +172,29 @@ def room_for_break(encoded: bytes) -> bytes:
     if len(encoded) - encoded.rfind(b"\n") - 1 < _LINE:
         return encoded
     tail = 3 if encoded[-3:-2] == b"=" else 1
-    return encoded[:-tail] + b"=\r\n" + encoded[-tail:]
+    return encoded[:-tail] + b"=\r\n" + _guarded(encoded[-tail:])
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words ready for each place: many readers have the same name or came on the same day."""
+
+    said: dict[str, str]
+    filled: dict[str, bytes]
+    html_sizes: dict[str, int]
+
+
+def ready_words(said: dict[str, str]) -> Words:
+    """Raises ValueError for what would not come out the same in a slot."""
+    filled, sizes = {}, {}
+    for name, value in said.items():
+        if not value or _UNSOUND.search(value):
+            raise ValueError(f"{name} does not fit a slot")
+        html = str(escape(value))
+        filled[f"{name}.text"] = room_for_break(quoted(value))
+        filled[f"{name}.html"] = room_for_break(quoted(html))
+        sizes[name] = len(html.encode())
+    return Words(said, filled, sizes)
 
 
 def _guarded(line: bytes) -> bytes:

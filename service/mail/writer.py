@@ -27,6 +27,7 @@ from service.domain.tokens import Keys
 from service.domain.words import LIST_MAIL, Language, MailKind
 from service.errors import ConfigurationError, Kind, ServiceError
 from service.mail import compose, headers
+from service.mail.blocks import articles_of
 from service.mail.dkim import Signer
 from service.mail.folding import Folding
 from service.mail.links import Links, links_for
@@ -178,8 +179,10 @@ class Writer:
         """`words` stand where the reader's own will."""
         try:
             values = merge_fields(letter, self._publisher, links, self._catalogue, now)
+            if letter.kind is MailKind.DIGEST:
+                values |= articles_of(self._renderer, letter.language, values["articles"])
             # They are escaped like those, so that they can hide no element either; the rest is read as it will be.
-            own = {mark: str(escape(values[name])) for name, mark in words.items()}
+            own = {mark: str(escape(values[name])) for name, mark in words.items() if name in values}
             values |= words
             rendered = self._renderer.render(letter.kind, letter.language, values, letter.layout)
             check_html(
