@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from benchmarks.processes import cpu_seconds, cpu_seconds_of_family, memory_mb, wait_until_idle
 from service.bootstrap import Container, build_container, dkim_keys
-from service.domain.words import Language, Layout, MailKind
+from service.domain.words import DeliveryStatus, Language, Layout, MailKind
 from service.mail.samples import load_sample
 from service.mail.writer import Writer
 from service.settings import load
@@ -44,6 +44,8 @@ class Sent:
     worker_cpu: float
     postgres_cpu: float
     peak_rss_mb: float
+    first_after: float
+    """Seconds until the first message had arrived: mostly planning."""
 
     @property
     def per_s(self) -> float:
@@ -162,7 +164,7 @@ class Installation:
         pids, postgres = self.pids(), self.house.postgres.process
         if postgres is None:
             raise RuntimeError("PostgreSQL does not run")
-        before, rss = count(), 0.0
+        before, rss, first_after = count(), 0.0, 0.0
         cpu, database = sum(map(cpu_seconds, pids)), cpu_seconds_of_family(postgres.pid)
         campaign_id = self.order(list_id, body, layout)
         began = moved_at = time.perf_counter()
@@ -172,22 +174,25 @@ class Installation:
             now = count() - before
             if now != arrived:
                 arrived, moved_at = now, time.perf_counter()
+                first_after = first_after or moved_at - began
                 rss = max(rss, *(memory_mb(pid, "VmRSS") for pid in pids))
             elif time.perf_counter() - moved_at > PATIENCE:
                 raise RuntimeError(f"{arrived} of {recipients} have arrived, and nothing more for {PATIENCE:.0f} s.")
             self.check()
-        with self.house.engine.connect() as connection:
-            while connection.scalar(text(_UNDER_WAY), {"id": campaign_id}):
-                connection.rollback()
-                time.sleep(LOOK_EVERY / 4)
+        while self.is_under_way(campaign_id):
+            time.sleep(LOOK_EVERY / 4)
         seconds = time.perf_counter() - began
         cpu, database = sum(map(cpu_seconds, pids)) - cpu, cpu_seconds_of_family(postgres.pid) - database
         time.sleep(0.2)  # a message too many would come now
         report = self.house.report(campaign_id)
-        accepted, arrived = report.buckets["accepted"], count() - before
+        accepted, arrived = report.buckets[DeliveryStatus.ACCEPTED], count() - before
         if not arrived == accepted == report.audience == recipients:
             raise RuntimeError(f"{recipients} were to be mailed, {accepted} accepted, {arrived} arrived.")
-        return Sent(campaign_id, recipients, seconds, cpu, database, rss)
+        return Sent(campaign_id, recipients, seconds, cpu, database, rss, first_after)
+
+    def is_under_way(self, campaign_id: int) -> bool:
+        with self.house.engine.connect() as connection:
+            return bool(connection.scalar(text(_UNDER_WAY), {"id": campaign_id}))
 
     def check(self) -> None:
         for name, process in self.house.processes.items():

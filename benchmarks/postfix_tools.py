@@ -10,14 +10,13 @@ from pathlib import Path
 
 from benchmarks.processes import cpu_seconds
 from service.demo.processes import bound_to_parent
-from service.demo.servers import free_port
+from service.demo.state import free_port
 from tests.mtas import packages
 
 BACKLOG = "1000"
 PATIENCE = 20.0
 LIBRARIES = "usr/lib/postfix"
 TAIL = 200
-MANY = "1000000000"
 
 
 class Tools:
@@ -31,6 +30,26 @@ class Tools:
 
     def command(self, name: str, *words: str) -> list[str]:
         return [str(self._programs / name), *words]
+
+    def generate(self, port: int, messages: int, size: int, sessions: int) -> float:
+        """Seconds that smtp-source takes, its connections open for many messages (-d)."""
+        words = ("-s", str(sessions), "-m", str(messages), "-l", str(size), "-d")
+        people = ("-f", "sender@fjellsko.example", "-t", "reader@many.example")
+        end = time.monotonic() + PATIENCE
+        while True:
+            began = time.perf_counter()
+            done = subprocess.run(
+                self.command("smtp-source", *words, *people, f"127.0.0.1:{port}"),
+                env=self.environment,
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode == 0:
+                return time.perf_counter() - began
+            if time.monotonic() > end:
+                raise RuntimeError(f"smtp-source: {done.stderr.strip()[-300:]}")
+            time.sleep(0.1)  # nobody is listening yet
 
 
 @dataclass(frozen=True)
@@ -77,24 +96,7 @@ class Sink:
         return cpu_seconds(self.process.pid)
 
     def generate(self, messages: int, size: int, sessions: int) -> float:
-        """Seconds that smtp-source takes, its connections open for many messages (-d)."""
-        words = ("-s", str(sessions), "-m", str(messages), "-l", str(size), "-d")
-        people = ("-f", "sender@fjellsko.example", "-t", "reader@many.example")
-        end = time.monotonic() + PATIENCE
-        while True:
-            began = time.perf_counter()
-            done = subprocess.run(
-                self._tools.command("smtp-source", *words, *people, f"127.0.0.1:{self.port}"),
-                env=self._tools.environment,
-                check=False,
-                capture_output=True,
-                text=True,
-            )
-            if done.returncode == 0:
-                return time.perf_counter() - began
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise RuntimeError(f"smtp-source: {done.stderr.strip()[-300:]}")
-            time.sleep(0.1)  # smtp-sink is not listening yet
+        return self._tools.generate(self.port, messages, size, sessions)
 
     def rate(self, messages: int, size: int, sessions: int) -> float:
         """Messages a second. Raises RuntimeError if the sink has counted another number."""

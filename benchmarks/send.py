@@ -56,6 +56,7 @@ class Run:
             "cpu_beyond_rsa_us": round(cpu - self.reference.rsa_us, 1) if self.reference.rsa_us else None,
             "postgres_cpu_us": round(self.ours.postgres_cpu * each, 1),
             "sink_cpu_us": round(self.sink_cpu * each, 1),
+            "first_after_s": round(self.ours.first_after, 2),
             "worker_rss_mb": round(self.ours.peak_rss_mb, 1),
             "reference_sessions": self.reference.sessions or None,
         }
