@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.domain.values import quick_value
 from service.domain.words import Language, Layout, MailKind, Purpose
 
 
@@ -69,7 +70,7 @@ class LetterNotice:
     ended_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value(frozen=True, slots=True)
 class Letter:
     """One mail to one recipient. Which of the optional parts are set follows from `kind`."""
 

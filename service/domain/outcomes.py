@@ -3,8 +3,9 @@
 An outcome says what the relay said and in which phase; what to do about it is policy and lives in smtp_replies.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from service.domain.values import quick_value
 
 
 class Phase(StrEnum):
@@ -22,7 +23,7 @@ class Phase(StrEnum):
     """After the final dot: a lost reply here means nobody knows (A-46)."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value(frozen=True, slots=True)
 class Message:
     """Ready bytes for one recipient: CRLF line ends, not yet dot-stuffed, below 0x80 only."""
 
@@ -34,7 +35,7 @@ class Message:
     """Whoever made it has seen to the above, and that no line begins with a dot: the wire need not look."""
 
 
-@dataclass(frozen=True, slots=True)
+@quick_value(frozen=True, slots=True)
 class Outcome:
     """What became of one attempt. `code` is the RFC 5321 reply, or None when none came.
 

@@ -65,10 +65,9 @@ def links_for(letter: Letter, publisher: Publisher, keys: Keys, now: datetime) -
 
 
 def tokens_for(letter: Letter, keys: Keys) -> list[bytes]:
-    """Those of a mail that is filled in: to unsubscribe, for the control page, and for the envelope sender."""
-    purpose = None if letter.kind is MailKind.WELCOME else letter.purpose
+    """Those of a campaign or a digest: to unsubscribe, for the control page, and for the envelope sender."""
     subscriber = 0 if letter.test else letter.subscriber_id or 0
-    return keys.seal_mail(subscriber, letter.delivery_id, letter.list_id, purpose_flag(purpose))
+    return keys.seal_mail(subscriber, letter.delivery_id, letter.list_id, purpose_flag(letter.purpose))
 
 
 def host_of(url: str) -> str | None:
