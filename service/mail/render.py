@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from mjml import mjml2html
 
 from service.domain.words import Language, Layout, MailKind
+from service.mail.slimming import slim
 from service.mail.slots import computed, used_at_all
 from service.texts import Catalogue, day, minute
 
@@ -135,7 +136,7 @@ def _compile_mjml(emails: Path, name: str) -> str:
 
     # No fonts: MJML would link a font host for families that it knows (design §7).
     html = mjml2html(read(f"{name}/body.mjml"), fonts={}, disable_comments=True)
-    return html.replace(_XMLNS, "")
+    return slim(html.replace(_XMLNS, ""))
 
 
 def wrap(text: str, width: int = TEXT_WIDTH, indent: str = "") -> str:
