@@ -1,6 +1,6 @@
 """What MJML writes for mail clients that are gone, or twice, is left out: it would be sent to everybody.
 
-What today's clients read stays as it is: tables, what stands in conditional comments for Outlook, each element's styles.
+What today's clients read stays as it is: tables, what is in conditional comments for Outlook, each element's styles.
 """
 
 import re
