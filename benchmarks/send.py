@@ -24,7 +24,7 @@ from benchmarks.postfix_tools import Sink, Tools
 
 SESSIONS = (5, 10, 20, 40)
 SAMPLE = 1_000
-MOST_FOR_REFERENCE = 50_000
+MOST_FOR_REFERENCE = 20_000
 """Messages with each number of sessions; the rate of more is the same."""
 SETTLE_SECONDS = 1.0
 RSA_SECONDS = 3.0
