@@ -21,7 +21,6 @@ from service.domain.outcomes import Message, Outcome, Phase
 from service.mail import smtp_limits as limits
 from service.mail.smtp_commands import find_defect
 from service.mail.smtp_connection import Connection
-from service.mail.smtp_faults import NO_MORE, Fault, NoMore
 from service.mail.smtp_opening import Relay, open_session, tls_context
 from service.mail.smtp_replies import ReplyError, outcome_of
 from service.mail.smtp_states import State
@@ -98,7 +97,8 @@ class SmtpTransport:
         self._started = 0
         self._outcomes: list[Outcome] = []
         self._enough = ENOUGH if self.eager else 1
-        self._fault = Fault()
+        self._fault: Exception | None = None
+        """Raised again where the caller stands, after the answers to what is under way."""
         self._next_sweep = 0.0
 
     def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
@@ -140,7 +140,7 @@ class SmtpTransport:
 
     def pull(self, connection: Connection) -> Message | None:
         """The next message that may start on `connection`; None if there is none just now."""
-        while self._fault.error is None:
+        while self._fault is None:
             message = self._again.popleft()[0] if self._again else self._next()
             if message is None:
                 return None
@@ -154,15 +154,18 @@ class SmtpTransport:
         return None
 
     def start(self, delivery_id: int) -> bool:
-        with self._fault:
+        try:
             self._journal.started(delivery_id)
-            return True
-        self._stop()
-        return False
+        except Exception as error:  # noqa: BLE001  raised again where the caller stands
+            self._keep(error)
+            return False
+        return True
 
     def tell(self, outcome: Outcome) -> None:
-        with self._fault:
+        try:
             self._journal.answered(outcome)
+        except Exception as error:  # noqa: BLE001
+            self._keep(error)
         self._outcomes.append(outcome)
         if len(self._outcomes) == self._enough:
             self._stop()
@@ -212,19 +215,19 @@ class SmtpTransport:
             if not self._outcomes and now - told_at >= MOMENT_SECONDS:
                 told_at = now
                 yield None
-        if self._fault.error is not None:
-            raise self._fault.error
+        if self._fault is not None:
+            raise self._fault
 
     def _is_done(self) -> bool:
         busy = len(self._idle) < len(self._connections)
-        if self._fault.error is not None:
+        if self._fault is not None:
             return not busy
         return self._exhausted and not busy and not self._again
 
     def _tend(self) -> None:
         """Give every idle connection a message, open more where there is need, tell why there is none."""
         self._waiting = False
-        if self._fault.error is not None:
+        if self._fault is not None:
             return
         now = time.monotonic()
         if not self._connections and not self._openings and self._untold is not None:
@@ -261,17 +264,23 @@ class SmtpTransport:
             self.take_back(message)
 
     def _next(self) -> Message | None:
-        if self._exhausted or self._fault.error is not None:
+        if self._exhausted or self._fault is not None:
             return None
         self._asked = True
-        with self._fault:
-            message = next(self._source, NO_MORE)
-            if not isinstance(message, NoMore):
+        try:
+            for message in self._source:
                 self._waiting = message is None
                 return message
+        except Exception as error:  # noqa: BLE001
+            self._keep(error)
         self._exhausted = True
         self._stop()
         return None
+
+    def _keep(self, error: Exception) -> None:
+        """What the caller's messages or the journal raised within the loop, which would only log it."""
+        self._fault = self._fault or error
+        self._stop()
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + SWEEP_SECONDS
@@ -284,7 +293,7 @@ class SmtpTransport:
             connection.abort()
         self._again.clear()
         self._outcomes.clear()
-        self._fault, self._exhausted, self._source = Fault(), True, iter(())
+        self._fault, self._exhausted, self._source = None, True, iter(())
 
     # Connections
 

@@ -14,6 +14,13 @@ _ENVELOPE_UTF8 = re.compile(r"[!-;=?A-~\u00a1-\U0010ffff]+@[!-;=?A-~\u00a1-\U001
 
 def envelope(session: Session, message: Message) -> bytes:
     """The whole group."""
+    if not session.dsn and (not session.smtputf8 or message.rcpt_to.isascii()):  # what follows, for the usual relay
+        sender, to = message.envelope_from, message.rcpt_to
+        if not session.size:
+            return f"MAIL FROM:<{sender}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode()
+        if sender.isascii():
+            size = len(message.data)
+            return f"MAIL FROM:<{sender}> SIZE={size}\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode()
     return mail_line(session, message) + rcpt_line(session, message) + b"DATA\r\n"
 
 

@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._transport = session.transport
         self._write = session.transport.write
+        self._write_both = session.transport.writelines
         self._left = most
         """Messages that may still begin on it."""
         self._pipelining = session.pipelining
@@ -155,7 +156,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         if self.state is State.BODY:
-            self._say_dot(b".\r\n")
+            self._say_dot(b"", b".\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.state is not State.GONE:
@@ -372,15 +373,15 @@ class Connection(asyncio.Protocol):
             return
         data = body(message)
         if len(data) <= LARGE:
-            self._say_dot(data + b".\r\n")
+            self._say_dot(data, b".\r\n")
             return
         self.state = State.BODY
         self._transport.set_write_buffer_limits(high=0)
         self._write(data)
         if self.state is State.BODY and self._transport.get_write_buffer_size() == 0:  # over TLS it may be said by now
-            self._say_dot(b".\r\n")
+            self._say_dot(b"", b".\r\n")
 
-    def _say_dot(self, data: bytes) -> None:
+    def _say_dot(self, data: bytes, dot: bytes) -> None:
         """What ends with the final dot, and the next envelope behind it."""
         message, pool = self._message, self._pool
         assert message is not None
@@ -390,9 +391,12 @@ class Connection(asyncio.Protocol):
             following = pool.pull(self)
             if following is not None:
                 self._next = following
-                data += envelope(self.session, following)
+                dot += envelope(self.session, following)
         if not pool.start(message.delivery_id):
             self._drop()
             return
         self.state = _EOM
-        self._write(data)
+        if data:
+            self._write_both((data, dot))  # not joined: that would copy the message once more
+        else:
+            self._write(dot)
