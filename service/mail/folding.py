@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +41,7 @@ _LINKS = ("links.unsubscribe", "links.control")
 _WORDS = ("greeting", "reason", "reason_lines")
 _WORDS_AND_LINKS = frozenset((*_WORDS, *_LINKS))
 _MOST_WORDS = 4_096
+_MOST_ALIKE = 1_024
 _TRIED, _GIVEN_UP_FOR = 200, 5_000
 _NONE: Mapping[str, str] = MappingProxyType({})
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -66,6 +68,26 @@ class _Tally:
     given_up: bool = False
 
 
+class _Alike:
+    """Numbers for what is equal. Batches bring new objects that say the same; comparing them for each mail is dear."""
+
+    def __init__(self) -> None:
+        self._next = count()
+        self._numbers: dict[Hashable, int] = {}
+        self._seen: dict[int, tuple[Hashable, int]] = {}
+
+    def number(self, thing: Hashable) -> int:
+        seen = self._seen.get(id(thing))
+        if seen is not None and seen[0] is thing:
+            return seen[1]
+        if len(self._numbers) >= _MOST_ALIKE or len(self._seen) >= _MOST_ALIKE:
+            self._numbers.clear()
+            self._seen.clear()
+        number = self._numbers.setdefault(thing, next(self._next))
+        self._seen[id(thing)] = (thing, number)
+        return number
+
+
 class Folding:
     """One per writer. What it keeps has bounds."""
 
@@ -78,6 +100,7 @@ class Folding:
         self._marks |= {name: a_mark() for name in OF_ISSUE}
         self._address_mark = f"{a_mark()}@x"
         self._blocks = Blocks(publisher, catalogue, renderer)
+        self._bodies, self._issues = _Alike(), _Alike()
         self._variants: dict[Hashable, Variant] = {}
         self._size = 0
         self._tallies: dict[Hashable, _Tally] = {}
@@ -117,8 +140,8 @@ class Folding:
     ) -> Variant | None:
         key: tuple[Hashable, ...] = (
             letter.kind, letter.campaign_id, letter.list_id, letter.test, letter.language, letter.list_name,
-            letter.list_header_id, letter.purpose, letter.subject, letter.body, letter.layout, now.date(),
-            letter.articles,
+            letter.list_header_id, letter.purpose, letter.subject, self._bodies.number(letter.body), letter.layout,
+            now.date(), self._issues.number(letter.articles),
         )  # fmt: skip
         if computed:
             if not computed.isdisjoint(_LINKS):
