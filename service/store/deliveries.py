@@ -9,6 +9,7 @@ from service.domain.deliveries import BUSY_FOR, LEASE, PRESUMED_DEAD
 from service.domain.words import DeliveryStatus, Lane, Language, MailKind, Purpose
 from service.ports import Hint
 from service.store.schema import Campaign, Delivery, Revision, Subscriber
+from service.store.subscribers import keep_readers
 from service.store.transaction import Transaction
 
 
@@ -97,6 +98,7 @@ def plan_audience(tx: Transaction, campaign: Campaign) -> int:
     waited for, and passed over. One statement, and repeating it adds nobody twice (invariant 4). Returns how many rows
     were added.
     """
+    keep_readers(tx)
     added = tx.session.execute(
         text(
             """
@@ -113,7 +115,6 @@ def plan_audience(tx: Transaction, campaign: Campaign) -> int:
                             WHEN s.paused_until > :now THEN 'paused' END AS reason
                 FROM subscriptions b JOIN subscribers s ON s.id = b.subscriber_id
                 WHERE b.list_id = :list AND b.purpose = :purpose AND b.state = 'active'
-                FOR KEY SHARE OF s
             ) a
             ORDER BY a.subscriber_id
             ON CONFLICT (campaign_id, subscriber_id) DO NOTHING

@@ -17,6 +17,7 @@ from service.domain.digests import Candidate
 from service.domain.words import CampaignStatus, DeliveryStatus, Language, Purpose, SkipReason
 from service.errors import Kind, ServiceError
 from service.store.schema import Article, ArticleTopic, Campaign, Delivery, Digest, Issue, Run
+from service.store.subscribers import keep_readers
 from service.store.transaction import Transaction
 
 
@@ -121,6 +122,7 @@ def lock_planning(tx: Transaction, list_id: int) -> None:
 
 def gather_readers(tx: Transaction, *, list_id: int, cutoff_at: datetime, max_age_days: int) -> None:
     """Put the audience into the temporary table `run_readers`, each with the articles before them or a reason."""
+    keep_readers(tx)
     tx.session.execute(text("DROP TABLE IF EXISTS run_readers"))
     tx.session.execute(
         text(
@@ -180,7 +182,6 @@ WITH eligible AS MATERIALIZED (
           AND d.status IN ('queued', 'sending', 'accepted', 'uncertain')
     ) last ON TRUE
     WHERE b.list_id = :list AND b.purpose = 'digest' AND b.state = 'active'
-    FOR KEY SHARE OF s
 )
 SELECT r.id, r.language,
        CASE WHEN r.reason IS NULL THEN ARRAY(

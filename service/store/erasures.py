@@ -16,6 +16,7 @@ from service.domain.erasures import Erased, Line
 from service.store.address_changes import EMPTIED_CHANGE
 from service.store.former_addresses import NOT_TAKEN, list_former
 from service.store.schema import Erasure, SubjectKey, Subscriber
+from service.store.subscribers import lock_readers
 from service.store.transaction import Transaction
 
 NO_SUBSCRIBER = 0
@@ -45,6 +46,7 @@ class Emptied:
 
 def lock_person(tx: Transaction, subscriber_id: int) -> Person | None:
     """The subscriber, with everybody else waiting, also those who are just planning mail to this reader."""
+    lock_readers(tx)
     # Sign-ups before the subscriber: who decides about them takes the locks in this order.
     tx.session.execute(
         text(

@@ -11,7 +11,10 @@ class Campaign(Base):
     """One message for one audience. Exactly one of a draft's content or a run stands behind it."""
 
     __tablename__ = "campaigns"
-    __table_args__ = (CheckConstraint("run_id IS NULL OR revision_id IS NULL", name="one_content"),)
+    __table_args__ = (
+        CheckConstraint("run_id IS NULL OR revision_id IS NULL", name="one_content"),
+        CheckConstraint("expire_after > 0", name="expires_later"),
+    )
     id: Mapped[Key]
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
     purpose: Mapped[Purpose] = mapped_column(word(Purpose))
@@ -23,6 +26,8 @@ class Campaign(Base):
     layout: Mapped[Layout] = mapped_column(word(Layout), server_default=Layout.CARD.value)
     revision_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("revisions.id", use_alter=True))
     run_id: Mapped[int | None] = mapped_column(BigInteger, ForeignKey("runs.id"), unique=True)
+    expire_after: Mapped[int | None]
+    """Hours after the order, after which nobody else is mailed (C-10); None: as long as the schedule of retries."""
     changed_by: Mapped[str]
     """Who moved it to its status: an operator's name, or "milepost" when it paused or finished itself."""
     reason: Mapped[str | None]

@@ -14,7 +14,7 @@ class Delivery(Base):
     """One message to one recipient. (campaign, subscriber) is unique: nobody is planned twice (invariant 4).
 
     What is never deleted is referred to without a foreign key: checking it for each row cost more than writing it. So
-    is the subscriber, whom whoever adds a row locks (FOR KEY SHARE), and whom an erasure takes out of all rows first.
+    is the subscriber: whoever adds rows keeps readers from being erased, and an erasure takes them out of rows first.
     """
 
     __tablename__ = "deliveries"
