@@ -154,7 +154,6 @@ def main(directory: Path) -> None:
             house.wait_until(f"{share:.0%} are taken", lambda: len(house.taken()) >= share * READERS)
 
         reached(0.1)
-        assert set(taken_since(house, 0)) == {"north", "south"}
         report["before"] = taken_since(house, 0)
         for server, share, away in ((VALKEY, 0.15, REDIS_AWAY), (POSTGRES, 0.5, POSTGRES_AWAY)):
             reached(share)

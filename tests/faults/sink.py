@@ -3,7 +3,7 @@
 A line is: recipient, Message-ID, Unix time.
 
 `--hold-at N [--hold-phase mail|rcpt|eom]`: the N-th message is never answered in that phase, so that a test can kill
-whoever waits for the answer. At eom it is noted first: the sink has it.
+whoever waits for the answer. At eom it is noted first: the sink has it. On other connections everything goes on.
 """
 
 import argparse
@@ -23,19 +23,22 @@ class Handler:
         self.hold_at = hold_at
         self.hold_phase = hold_phase
         self.begun = 0
+        self.held: Envelope | None = None
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         self.begun += 1
-        await self.hold("mail")
+        if self.begun == self.hold_at:
+            self.held = envelope
+        await self.hold("mail", envelope)
         envelope.mail_from = address
         return "250 2.1.0 ok"
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        await self.hold("rcpt")
+        await self.hold("rcpt", envelope)
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 
@@ -44,12 +47,12 @@ class Handler:
         message_id = found[1].decode() if found else "none"
         for recipient in envelope.rcpt_tos:
             os.write(self.file, f"{recipient} {message_id} {time.time():.3f}\n".encode())
-        await self.hold("eom")
+        await self.hold("eom", envelope)
         return "250 2.0.0 taken"
 
-    async def hold(self, phase: str) -> None:
-        if phase == self.hold_phase and self.begun == self.hold_at:
-            print("holding", flush=True)  # noqa: T201
+    async def hold(self, phase: str, envelope: Envelope) -> None:
+        if phase == self.hold_phase and envelope is self.held:
+            print("holding", *envelope.rcpt_tos, flush=True)  # noqa: T201
             await asyncio.Event().wait()
 
 
