@@ -41,7 +41,7 @@ _LINKS = ("links.unsubscribe", "links.control")
 _WORDS = ("greeting", "reason", "reason_lines")
 _WORDS_AND_LINKS = frozenset((*_WORDS, *_LINKS))
 _MOST_WORDS = 4_096
-_MOST_ALIKE = 1_024
+_MOST_BODIES, _MOST_ISSUES = 32, 1_024
 _TRIED, _GIVEN_UP_FOR = 200, 5_000
 _NONE: Mapping[str, str] = MappingProxyType({})
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -71,7 +71,9 @@ class _Tally:
 class _Alike:
     """Numbers for what is equal. Batches bring new objects that say the same; comparing them for each mail is dear."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """`most` of them are kept: whatever was seen of a batch long done stays in memory until then."""
+        self._most = most
         self._next = count()
         self._numbers: dict[Hashable, int] = {}
         self._seen: dict[int, tuple[Hashable, int]] = {}
@@ -80,10 +82,12 @@ class _Alike:
         seen = self._seen.get(id(thing))
         if seen is not None and seen[0] is thing:
             return seen[1]
-        if len(self._numbers) >= _MOST_ALIKE or len(self._seen) >= _MOST_ALIKE:
-            self._numbers.clear()
+        if (number := self._numbers.get(thing)) is None:
+            if len(self._numbers) >= self._most:
+                self._numbers.clear()
+            number = self._numbers[thing] = next(self._next)
+        if len(self._seen) >= self._most:
             self._seen.clear()
-        number = self._numbers.setdefault(thing, next(self._next))
         self._seen[id(thing)] = (thing, number)
         return number
 
@@ -100,7 +104,7 @@ class Folding:
         self._marks |= {name: a_mark() for name in OF_ISSUE}
         self._address_mark = f"{a_mark()}@x"
         self._blocks = Blocks(publisher, catalogue, renderer)
-        self._bodies, self._issues = _Alike(), _Alike()
+        self._bodies, self._issues = _Alike(_MOST_BODIES), _Alike(_MOST_ISSUES)
         self._variants: dict[Hashable, Variant] = {}
         self._size = 0
         self._tallies: dict[Hashable, _Tally] = {}

@@ -250,6 +250,21 @@ def test_a_digests_template_may_do_with_articles_what_it_likes(
         assert outcome(writer.write, one) == outcome(writer.write_in_full, one)
 
 
+@pytest.mark.parametrize("kind", FOLDED)
+def test_what_another_batch_says_alike_needs_no_form_of_its_own_and_is_not_kept(kind: MailKind) -> None:
+    writer = Writer(PUBLISHER, KEYS)
+    letter = a_letter(kind)
+    boundaries = set()
+    for _ in range(100):
+        body = letter.body and "".join(list(letter.body))
+        again = replace(letter, body=body, articles=tuple(map(replace, letter.articles)))
+        boundaries.add(parsed(writer.write(again, NOW)).get_boundary())
+    assert len(boundaries) == 1
+    folding = writer._folding
+    assert len(folding._bodies._seen) <= 32
+    assert len(folding._bodies._numbers) == len(folding._issues._numbers) == 1
+
+
 def test_where_every_reader_needs_a_form_none_is_kept_for_long() -> None:
     writer = Writer(PUBLISHER, KEYS)
     letter = a_letter(MailKind.CAMPAIGN, body="Short.")
