@@ -179,7 +179,7 @@ class Installation:
             elif time.perf_counter() - moved_at > PATIENCE:
                 raise RuntimeError(f"{arrived} of {recipients} have arrived, and nothing more for {PATIENCE:.0f} s.")
             self.check()
-        while self.is_under_way(campaign_id):
+        while self.is_under_way(campaign_id, recipients):
             time.sleep(LOOK_EVERY / 4)
         seconds = time.perf_counter() - began
         cpu, database = sum(map(cpu_seconds, pids)) - cpu, cpu_seconds_of_family(postgres.pid) - database
@@ -190,9 +190,11 @@ class Installation:
             raise RuntimeError(f"{recipients} were to be mailed, {accepted} accepted, {arrived} arrived.")
         return Sent(campaign_id, recipients, seconds, cpu, database, rss, first_after)
 
-    def is_under_way(self, campaign_id: int) -> bool:
+    def is_under_way(self, campaign_id: int, recipients: int) -> bool:
+        """Whether anything of it is queued or on its way, or not planned yet."""
+        values = {"id": campaign_id, "recipients": recipients}
         with self.house.engine.connect() as connection:
-            return bool(connection.scalar(text(_UNDER_WAY), {"id": campaign_id}))
+            return bool(connection.scalar(text(_NOT_SENT), values) or connection.scalar(text(_NOT_PLANNED), values))
 
     def check(self) -> None:
         for name, process in self.house.processes.items():
@@ -247,7 +249,5 @@ WITH people AS (
 INSERT INTO subscriptions (subscriber_id, list_id, purpose, state, event_id, given_at)
 SELECT subscriber_id, list_id, 'offers', 'active', id, occurred_at FROM events
 """
-_UNDER_WAY = """
-SELECT EXISTS (SELECT 1 FROM deliveries WHERE campaign_id = :id AND status IN ('queued', 'sending'))
-    OR EXISTS (SELECT 1 FROM campaigns WHERE id = :id AND status IN ('draft', 'planning'))
-"""
+_NOT_SENT = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE campaign_id = :id AND status IN ('queued', 'sending'))"
+_NOT_PLANNED = "SELECT count(*) < :recipients FROM deliveries WHERE campaign_id = :id"

@@ -62,7 +62,7 @@ class Bench:
         house.kill(WORKER)
         killed = time.time()
         house.start(WORKER)
-        self._wait(lambda: not self._installation.is_under_way(campaign_id))
+        self._wait(lambda: not self._installation.is_under_way(campaign_id, self._recipients))
         seconds = time.time() - began
         messages = self._relay.messages(before)
         lost, doubled, uncertain = compare(house, campaign_id, messages)
