@@ -8,6 +8,7 @@ from pathlib import Path
 from service.domain.words import Language, MailKind
 from service.texts import templates_dir
 
+_TEMPLATES = {".txt", ".mjml", ".html"}
 FORMAT = "milepost-mail-template/1"
 _INCLUDE = re.compile(r"""(?:<mj-include path=|\{% include )["']([^"']+)["']""")
 
@@ -16,7 +17,8 @@ _INCLUDE = re.compile(r"""(?:<mj-include path=|\{% include )["']([^"']+)["']""")
 def template_source(kind: MailKind, templates: Path | None = None) -> str:
     """Canonical JSON, file name → text: the mail's own files, what they include, and the words in every language."""
     root = templates or templates_dir()
-    waiting = [f"emails/{kind.value}/{name}" for name in ("subject.txt", "body.txt", "body.mjml")]
+    folder = root / "emails" / kind.value
+    waiting = [f"emails/{kind.value}/{path.name}" for path in folder.iterdir() if path.suffix in _TEMPLATES]
     waiting += [f"locale/mail.{language.value}.toml" for language in Language]
     files: dict[str, str] = {}
     while waiting:
