@@ -1,6 +1,7 @@
 """Real servers once per test process, a database of its own, and a savepoint around each test that wants one."""
 
 import functools
+import io
 import itertools
 import os
 import tempfile
@@ -10,27 +11,52 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from jinja2 import BytecodeCache, environment
+from jinja2.bccache import Bucket
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from service import egress
 from service.demo.servers import FAST_AND_UNSAFE, Postgres, Valkey
+from service.domain.contexts import Circumstances
+from service.domain.letters import Publisher
 from service.domain.words import Lane
-from service.mail import writer
+from service.mail import render, writer
 from service.ports import Hint
 from service.settings import Settings, load
 from service.store import engine as store_engine
 from service.store import migrate
-from service.store.transaction import Transaction, TransactionFactory
+from service.store.transaction import Transaction, TransactionFactory, factory
+from service.usecases import wording
+from service.usecases.wording import NOTHING_STATED
+from service.web import pages
 
 ROOT = Path(__file__).parent.parent
 
 # Every test runs under the guard: what reaches for another machine, or asks a name server, fails (D-31).
 egress.install((), loopback=True)
 
-# Templates do not change while tests run: compiled once a process, not once for each of a thousand containers.
-for _name in ("Catalogue", "Renderer"):
-    setattr(writer, _name, functools.cache(getattr(writer, _name)))
+# Templates do not change while tests run: read and compiled once a process, not once for each of a thousand containers.
+for _module, _name in ((writer, "Catalogue"), (writer, "Renderer"), (pages, "Catalogue")):
+    setattr(_module, _name, functools.cache(getattr(_module, _name)))
+render.Renderer.computed = functools.cache(render.Renderer.computed)  # type: ignore[method-assign]
+
+
+class Compiled(BytecodeCache):
+    """Known by a template's name and source, as jinja2 keeps them in files."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if kept := self._kept.get(bucket.key):
+            bucket.load_bytecode(io.BytesIO(kept))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+pages.Environment = functools.partial(environment.Environment, bytecode_cache=Compiled())  # type: ignore[misc]
 
 
 class FrozenClock:
@@ -97,11 +123,10 @@ def database_copy(postgres: Postgres, template: tuple[str, str]) -> Iterator[tup
     """A database of its own: (owner URL, app URL). For tests that commit, start processes, or break things."""
     name = f"milepost_{os.getpid()}_{next(_numbers)}"
     admin = create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
+    of = make_url(template[0]).database or ""
     with admin.connect() as connection:
-        connection.execute(
-            text(f"CREATE DATABASE {name} OWNER milepost_owner TEMPLATE template_milepost STRATEGY FILE_COPY")
-        )
-    yield tuple(url.replace("template_milepost", name) for url in template)  # type: ignore[misc]
+        connection.execute(text(f"CREATE DATABASE {name} OWNER milepost_owner TEMPLATE {of} STRATEGY FILE_COPY"))
+    yield tuple(url.replace(of, name) for url in template)  # type: ignore[misc]
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
@@ -113,13 +138,34 @@ def fresh_database(postgres: Postgres, template: tuple[str, str]) -> Iterator[tu
         yield urls
 
 
+@contextmanager
+def engine_of(url: str) -> Iterator[Engine]:
+    engine = store_engine.create(url, "tests")
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
-def shared_engine(postgres: Postgres, template: tuple[str, str]) -> Iterator[Engine]:
-    """As role `app`, like the product; shared by the savepoint tests, which leave nothing behind."""
-    with database_copy(postgres, template) as (_, app):
-        engine = store_engine.create(app, "tests")
+def empty_engine(postgres: Postgres, template: tuple[str, str]) -> Iterator[Engine]:
+    with database_copy(postgres, template) as (_, app), engine_of(app) as engine:
         yield engine
-        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_engine(empty_engine: Engine) -> Engine:
+    """As role `app`, like the product; shared by the savepoint tests, which leave nothing behind."""
+    return empty_engine
+
+
+@contextmanager
+def published(
+    postgres: Postgres, template: tuple[str, str], publisher: Publisher, circumstances: Circumstances = NOTHING_STATED
+) -> Iterator[tuple[str, str]]:
+    """A database that has the words already: to publish them costs as much as a whole test."""
+    with database_copy(postgres, template) as urls:
+        with engine_of(urls[1]) as engine, factory(engine, FrozenClock(), HintList())() as tx:
+            wording.publish(tx, publisher, circumstances)
+        yield urls
 
 
 @pytest.fixture
@@ -161,33 +207,34 @@ def tx(transaction: TransactionFactory) -> Iterator[Transaction]:
         yield tx
 
 
+def demo_settings(state_dir: Path, **overrides: str) -> Settings:
+    """Valid settings of a demo."""
+    values = {
+        "environment": "demo",
+        "database_url": "postgresql://milepost_app@/nowhere",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "secret_key": "b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu",
+        "state_dir": str(state_dir),
+        "public_url": "http://localhost:8025",
+        "site_url": "http://localhost:8026",
+        "controller_name": "Fjellsko Sport AS",
+        "controller_address": "Løypa 1, 0000 Fjellby, Norway",
+        "controller_contact": "privacy@fjellsko.example",
+        "sender_name": "Fjellsko Training Hub",
+        "sender_address": "training@fjellsko.example",
+        "relay_host": "127.0.0.1",
+        "relay_port": "1025",
+        "relay_tls": "none",
+        "processors_file": str(ROOT / "service/demo/processors.toml"),
+        "signup_check_dns": "false",
+    } | overrides
+    return load({f"MILEPOST_{name.upper()}": value for name, value in values.items()})
+
+
 SettingsMaker = Callable[..., Settings]
 
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> SettingsMaker:
     """Valid demo settings; override any by its field name."""
-
-    def make(**overrides: str) -> Settings:
-        values = {
-            "environment": "demo",
-            "database_url": "postgresql://milepost_app@/nowhere",
-            "redis_url": "redis://127.0.0.1:1/0",
-            "secret_key": "b7Q2xk9ZpL4vT1mWc8RdYh3NfJs6AeGu",
-            "state_dir": str(tmp_path),
-            "public_url": "http://localhost:8025",
-            "site_url": "http://localhost:8026",
-            "controller_name": "Fjellsko Sport AS",
-            "controller_address": "Løypa 1, 0000 Fjellby, Norway",
-            "controller_contact": "privacy@fjellsko.example",
-            "sender_name": "Fjellsko Training Hub",
-            "sender_address": "training@fjellsko.example",
-            "relay_host": "127.0.0.1",
-            "relay_port": "1025",
-            "relay_tls": "none",
-            "processors_file": str(ROOT / "service/demo/processors.toml"),
-            "signup_check_dns": "false",
-        } | overrides
-        return load({f"MILEPOST_{name.upper()}": value for name, value in values.items()})
-
-    return make
+    return functools.partial(demo_settings, tmp_path)

@@ -29,11 +29,7 @@ def create_app(container: Container, mail_domains: MailDomains | None = None) ->
     settings = container.settings
     # No redirect for a slash too many: it would lead to whatever host the request named, and RFC 8058 §3.1 forbids any.
     app = FastAPI(title="Milepost", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.container = container
-    app.state.pages = Pages(container)
-    app.state.network_limit = NetworkLimit(settings.redis_url, settings.signup_network_per_hour, container.keys)
-    app.state.token_limit = TokenLimit(settings.redis_url, settings.api_per_minute)
-    app.state.mail_domains = (mail_domains or DnsMailDomains()) if settings.signup_check_dns else None
+    furnish(app, container, mail_domains)
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(public.router)
@@ -44,6 +40,16 @@ def create_app(container: Container, mail_domains: MailDomains | None = None) ->
     app.add_middleware(OwnOriginsOnly, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders, https=settings.public_url.startswith("https://"))
     return app
+
+
+def furnish(app: FastAPI, container: Container, mail_domains: MailDomains | None = None) -> None:
+    """Everything that requests find in the application."""
+    settings = container.settings
+    app.state.container = container
+    app.state.pages = Pages(container)
+    app.state.network_limit = NetworkLimit(settings.redis_url, settings.signup_network_per_hour, container.keys)
+    app.state.token_limit = TokenLimit(settings.redis_url, settings.api_per_minute)
+    app.state.mail_domains = (mail_domains or DnsMailDomains()) if settings.signup_check_dns else None
 
 
 def from_environment() -> FastAPI:

@@ -14,8 +14,8 @@ from service.bootstrap import Container, build_container
 from service.domain.words import Role
 from service.store.transaction import TransactionFactory
 from service.usecases.access import create_token
-from service.web.app import create_app
 from tests.conftest import FrozenClock, HintList, SettingsMaker
+from tests.web.conftest import furnished_app
 
 
 class Client:
@@ -54,7 +54,7 @@ def container(
 @pytest.fixture
 def stranger(container: Container) -> Client:
     """A client without a token."""
-    return Client(create_app(container))
+    return Client(furnished_app(container))
 
 
 @pytest.fixture

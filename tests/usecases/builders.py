@@ -14,7 +14,7 @@ from service.domain.ledger import decrypt
 from service.domain.letters import Publisher
 from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
 from service.domain.words import Language, MailKind, Purpose
-from service.store import consent
+from service.store import consent, wordings
 from service.store.append_only import AppendOnlyFile
 from service.store.schema import ConsentEvent, Delivery, Signup
 from service.store.transaction import Transaction
@@ -58,7 +58,8 @@ def a_request(
     first_name: str = "",
     form: str = "hub",
 ) -> SignupRequest:
-    wording.publish(tx, PUBLISHER)
+    if wordings.find_form(tx, form) is None:
+        wording.publish(tx, PUBLISHER)
     view = wording.get_form(tx, form, language)
     sent = Submission(
         address=address, purposes=tuple(purposes), topics=tuple(topics), language=language, first_name=first_name

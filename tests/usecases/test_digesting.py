@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from service.domain.words import (
     CampaignStatus,
@@ -38,6 +38,12 @@ from service.store.transaction import Transaction, TransactionFactory, factory
 from service.usecases import digesting
 from tests import builders
 from tests.conftest import FrozenClock, HintList
+
+
+@pytest.fixture(scope="module")
+def shared_engine(empty_engine: Engine) -> Engine:
+    """These have lists of their own."""
+    return empty_engine
 
 
 @dataclass

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from service.domain.contexts import Circumstances
@@ -21,6 +21,13 @@ from service.store.transaction import Transaction
 from service.texts import templates_dir
 from service.usecases import wording
 from tests.usecases.builders import PUBLISHER, a_reader
+
+
+@pytest.fixture(scope="module")
+def shared_engine(empty_engine: Engine) -> Engine:
+    """Nothing is published there yet."""
+    return empty_engine
+
 
 RELAY = Processor(
     name="Postbud Relay SA",
@@ -70,7 +77,8 @@ class TestCircumstances:
     def test_an_event_is_bound_to_those_in_force_and_stays_so(self, tx):
         wording.publish(tx, PUBLISHER, STATED)
         bound = tx.session.scalar(select(func.max(Context.id)))
-        subscriber = a_reader(tx)  # publishes with nothing stated: a version of its own
+        wording.publish(tx, PUBLISHER)  # with nothing stated: a version of its own
+        subscriber = a_reader(tx)
         after = tx.session.scalar(select(func.max(Context.id)))
         assert after > bound
         wording.publish(tx, PUBLISHER, STATED)

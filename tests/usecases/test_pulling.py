@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from service.content.fetch import Fetcher
 from service.domain.words import Language
@@ -17,6 +17,12 @@ from tests import builders
 from tests.conftest import FrozenClock
 from tests.content.documents import an_item, an_rss
 from tests.content.test_fetch import Site
+
+
+@pytest.fixture(scope="module")
+def shared_engine(empty_engine: Engine) -> Engine:
+    """These have lists of their own."""
+    return empty_engine
 
 
 class Hub:

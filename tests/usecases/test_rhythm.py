@@ -4,13 +4,19 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Engine, select, text, update
 
 from service.domain.words import DeliveryStatus, Rhythm, SkipReason
 from service.store.schema import Delivery, Subscriber
 from service.store.transaction import Transaction
 from tests.conftest import FrozenClock
 from tests.usecases.test_digesting import Hub
+
+
+@pytest.fixture(scope="module")
+def shared_engine(empty_engine: Engine) -> Engine:
+    """These have lists of their own."""
+    return empty_engine
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from service.domain.words import Language, Purpose
 from service.errors import Kind, ServiceError
@@ -14,6 +14,12 @@ from service.store.schema import Form, List, Notice, Statement, Topic
 from service.texts import Catalogue
 from service.usecases import wording
 from tests.usecases.builders import PUBLISHER
+
+
+@pytest.fixture(scope="module")
+def shared_engine(empty_engine: Engine) -> Engine:
+    """Nothing is published there yet."""
+    return empty_engine
 
 
 def counts(tx) -> list[int]:

@@ -13,13 +13,29 @@ from fastapi import FastAPI
 from sqlalchemy import Engine, select
 
 from service.bootstrap import Container, build_container
-from service.demo.servers import Valkey
+from service.demo.servers import Postgres, Valkey
 from service.domain.tokens import Keys, Token, TokenKind
 from service.store.schema import Signup
 from service.store.transaction import TransactionFactory
 from service.usecases import subscribing, wording
-from service.web.app import create_app
-from tests.conftest import FrozenClock, HintList, SettingsMaker
+from service.web.app import create_app, furnish
+from tests.conftest import FrozenClock, HintList, SettingsMaker, demo_settings, engine_of, published
+
+_published_in: dict[Engine, tuple[Any, Any]] = {}
+"""The publisher whose words a database has already, and the circumstances."""
+
+
+@pytest.fixture(scope="session")
+def shared_engine(
+    postgres: Postgres, template: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """With the words of the demo's publisher in it."""
+    built = build_container(demo_settings(tmp_path_factory.mktemp("publisher")))
+    built.engine.dispose()
+    words = built.publisher, built.circumstances
+    with published(postgres, template, *words) as (_, app), engine_of(app) as engine:
+        _published_in[engine] = words
+        yield engine
 
 
 @pytest.fixture
@@ -39,14 +55,29 @@ def make_container(settings: Any, engine: Engine, transaction: Any, clock: Any, 
     built = build_container(settings)
     built.engine.dispose()
     built = dataclasses.replace(built, clock=clock, queue=queue, engine=engine, transaction=transaction)
-    with transaction() as tx:
-        wording.publish(tx, built.publisher, built.circumstances)
+    if _published_in.get(engine) != (built.publisher, built.circumstances):
+        with transaction() as tx:
+            wording.publish(tx, built.publisher, built.circumstances)
+    return built
+
+
+_apps: dict[tuple[bool, tuple[str, ...]], FastAPI] = {}
+"""By what they are built of."""
+
+
+def furnished_app(container: Container) -> FastAPI:
+    """The application, built once: FastAPI works out its routes again in each new one."""
+    built_of = container.settings.public_url.startswith("https://"), container.settings.cors_origins
+    if (built := _apps.get(built_of)) is None:
+        built = _apps[built_of] = create_app(container)
+    else:
+        furnish(built, container)
     return built
 
 
 @pytest.fixture
 def app(container: Container) -> FastAPI:
-    return create_app(container)
+    return furnished_app(container)
 
 
 class InProcess(httpx.BaseTransport):
