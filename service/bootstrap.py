@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from service.domain.activities import Activities, parse_activities
 from service.domain.addresses import parse_address
 from service.domain.breaker import Limits
 from service.domain.contexts import Circumstances
+from service.domain.deliveries import Retries
 from service.domain.letters import Publisher
 from service.domain.oddities import read_domains
 from service.domain.processors import Processor, check_keepers, check_relay, parse_register
@@ -69,6 +70,7 @@ class Container:
     operators: Operators
     limits: Limits
     """Above which a campaign pauses itself."""
+    retries: Retries
     disposable_domains: frozenset[str]
     """A-labels for which nobody can sign up, by the operator's own list (E-10)."""
     checkpoint_file: AppendOnlyFile
@@ -105,6 +107,12 @@ def build_container(settings: Settings | None = None, *, process: str = "milepos
         operators=_operators(settings),
         limits=Limits(
             settings.breaker_dead_percent, settings.breaker_failed_percent, settings.breaker_uncertain_percent
+        ),
+        retries=Retries(
+            timedelta(minutes=settings.retry_first_minutes),
+            timedelta(minutes=settings.retry_longest_minutes),
+            timedelta(hours=settings.retry_give_up_hours),
+            settings.retry_jitter_percent / 100,
         ),
         ceilings=Ceilings(settings.signup_domain_per_hour, settings.signup_form_per_hour),
         disposable_domains=_disposable_domains(settings.disposable_domains_file),

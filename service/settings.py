@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from service.domain.words import Language, RelayTls
 from service.errors import ConfigurationError
+from service.sending_settings import SendingSettings
 
 PREFIX = "MILEPOST_"
 SECRETS = (
@@ -40,7 +41,7 @@ DISTINCT_CHARACTERS = 12
 """Fewer in a secret key: it was typed, not drawn."""
 
 
-class Settings(BaseModel):
+class Settings(SendingSettings):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     environment: Environment = Field(
@@ -139,39 +140,12 @@ class Settings(BaseModel):
     relay2_tls: RelayTls = Field(RelayTls.REQUIRED, description="As relay_tls.")
     relay2_user: str | None = Field(None, description="User name for SMTP AUTH with the second relay.")
     relay2_password: str | None = Field(None, description="Password for SMTP AUTH with the second relay.")
-    rate_per_second: float | None = Field(
-        None,
-        gt=0,
-        le=1_000_000,
-        description="Mails a second that all workers on all hosts together may start; empty: no limit.",
-    )
     operators_mail: Several = Field(
         (),
         description="Who is mailed when the relay cannot be used or a campaign was paused by itself, comma-separated; "
         "nobody by default, and `milepost doctor` says so.",
     )
     operators_language: Language = Field(Language.EN, description="The language of these mails.")
-    breaker_dead_percent: float = Field(
-        2.0,
-        gt=0,
-        le=100,
-        description="A campaign pauses itself when more of its first 500 addresses than this do not exist: lists like "
-        "that get a sender blocked everywhere (C-17).",
-    )
-    breaker_failed_percent: float = Field(
-        5.0,
-        gt=0,
-        le=100,
-        description="A campaign pauses itself when more than this of any 500 answers are permanent refusals, for "
-        "whatever reason (C-17).",
-    )
-    breaker_uncertain_percent: float = Field(
-        10.0,
-        gt=0,
-        le=100,
-        description="A campaign pauses itself when of more than this of any 500 mails nobody knows whether the relay "
-        "took them; a person would have to decide about each.",
-    )
     processors_file: Path | None = Field(
         None,
         description="The register of processors (TOML): who handles readers' data for you, the relay above all. A "

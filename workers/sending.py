@@ -123,7 +123,7 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         connections=settings.relay_connections if lane is Lane.BULK else 1,
         messages_per_connection=settings.relay_messages_per_connection,
     )
-    watch = RelayWatch(f"{settings.relay_host}:{settings.relay_port}")
+    watch = RelayWatch(relay.name, transport.replaced)
     heart = Heart(container, journal.worker_id, transport, watch)
     heart.start()
     log.info("worker_opened", worker_id=str(journal.worker_id), lane=lane)
@@ -140,6 +140,7 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         database=ThreadPoolExecutor(1, thread_name_prefix="database"),
         relay=watch,
         limits=container.limits,
+        retries=container.retries,
         rate=settings.rate_per_second,
         stopping=asked_to_stop,
     )

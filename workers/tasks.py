@@ -77,6 +77,7 @@ def sweep(task: Task) -> None:
         holding_back.release_calmed(tx, container().ceilings)
     with container().transaction() as tx:
         erasing.wake(tx)
+        watching.expire_campaigns(tx)
         swept = dispatching.sweep(tx)
     with container().transaction() as tx:
         watching.tell_operators(tx, container().operators)

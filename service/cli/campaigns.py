@@ -10,6 +10,7 @@ import typer
 from service.cli import following
 from service.cli.console import Json, note, say, show_json, show_table
 from service.cli.opening import opened, opened_to_act, operator_name
+from service.domain.campaigns import LONGEST_LIFE
 from service.domain.words import DeliveryStatus, Language, Layout, Purpose
 
 if TYPE_CHECKING:
@@ -36,10 +37,20 @@ def create(
     subject: Annotated[str, typer.Option(help="The subject line.")],
     body: Annotated[str | None, typer.Option(help="The text, as Markdown.")] = None,
     body_file: Annotated[Path | None, typer.Option(help="A file with the text; - reads standard input.")] = None,
+    *,
     name: Annotated[str | None, typer.Option(help="For the report. Default: the subject.")] = None,
     layout: Annotated[Layout, typer.Option(help="card: in the publisher's frame. plain: as a person writes.")] = (
         Layout.CARD
     ),
+    expire_after: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=LONGEST_LIFE,
+            metavar="HOURS",
+            help="So many hours after it was ordered nobody else is mailed, as when a sale has ended.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Keep a draft: a subject and a Markdown text, to one list and purpose. Nothing is sent."""
@@ -57,6 +68,7 @@ def create(
                 subject=subject,
                 body=text,
                 layout=layout,
+                expire_after=expire_after,
                 by=operator_name(),
             )
         report = following.get_report(container, campaign_id)
@@ -115,7 +127,7 @@ def show(campaign_id: CampaignId, json: Json = False) -> None:
         report = following.get_report(container, campaign_id)
         if not json and campaign.subject is not None:
             say(f"Subject: {campaign.subject}\n\n{campaign.body}\n")
-        said = {"subject": campaign.subject, "body": campaign.body, "layout": campaign.layout}
+        said = {field: getattr(campaign, field) for field in ("subject", "body", "layout", "expire_after")}
         following.show_report(container, report, json=json, **said)
 
 

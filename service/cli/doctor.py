@@ -57,8 +57,8 @@ def examine() -> Iterator[Finding]:
         database = list(_database(container))
         yield from database
         yield _server("redis", probes.redis_trouble(settings.redis_url), "answers")
-        place = f"{settings.relay_host}:{settings.relay_port}"
-        yield _server("relay", probes.relay_trouble(settings), f"{place} would take mail")
+        for number, (place, trouble) in enumerate(probes.relay_troubles(settings).items(), 1):
+            yield _server("relay" if number == 1 else "relay2", trouble, f"{place} would take mail")
         if all(finding.verdict is Verdict.FINE for finding in database):
             for check in (_fit, _ledger, _privacy_requests, _wordings, _workers, *watching.CHECKS, _held, _sources):
                 yield from check(container)

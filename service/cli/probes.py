@@ -111,17 +111,22 @@ def redis_trouble(url: str) -> str | None:
     return None
 
 
-def relay_trouble(settings: "Settings") -> str | None:
-    """One sentence on why the SMTP relay cannot be used, or None. Sends no mail."""
+def relay_troubles(settings: "Settings") -> dict[str, str | None]:
+    """For each relay that the settings name, one sentence on why it cannot be used, or None. Sends no mail."""
+    from service.bootstrap import get_relays
     from service.mail import probe
 
-    return probe.relay_trouble(
-        settings.relay_host,
-        settings.relay_port,
-        settings.relay_tls.value,
-        credentials=(settings.relay_user, settings.relay_password)
-        if settings.relay_user and settings.relay_password
-        else None,
-        helo_name=settings.helo_name,
-        timeout=PATIENCE_SECONDS,
-    )
+    first, second = get_relays(settings)
+    return {
+        relay.name: probe.relay_trouble(
+            relay.host,
+            relay.port,
+            relay.tls.value,
+            credentials=(relay.user, relay.password) if relay.user and relay.password else None,
+            helo_name=relay.helo_name,
+            timeout=PATIENCE_SECONDS,
+            settings="MILEPOST_RELAY" if relay is first else "MILEPOST_RELAY2",
+        )
+        for relay in (first, second)
+        if relay is not None
+    }

@@ -71,8 +71,8 @@ def worker(
     probes.need_fit(settings, "worker")
     _warn_without_redis(settings)
     # The lane `inbound` sends nothing, and the web may be unable to reach the relay by design: no warning there.
-    trouble = probes.relay_trouble(settings) if lane is not Lane.INBOUND else None
-    if trouble:
+    troubles = probes.relay_troubles(settings) if lane is not Lane.INBOUND else {}
+    for trouble in filter(None, troubles.values()):
         note(f"{trouble} Starting all the same: what is due is tried again until the relay takes it.")
     name = f"{lane.value}-{os.getpid()}@%h"
     _celery(settings, "worker", "-P", "solo", "-Q", lane.value, "-n", name, "--without-gossip", "--without-mingle")

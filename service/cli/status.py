@@ -10,7 +10,7 @@ from service.cli.console import ExitCode, Json, note, say, show_json, show_table
 from service.cli.opening import opened, operator_name
 from service.cli.serving import worker_app
 from service.domain.deliveries import PRESUMED_DEAD
-from service.domain.relay_watch import REMEDY, explain
+from service.domain.relay_watch import explain, remedy
 from service.domain.words import Lane, SignupState
 
 app = typer.Typer()
@@ -42,7 +42,7 @@ def status(json: Json = False) -> None:
     for relay in down:
         what = explain(relay.kind, relay.relay, relay.phase, relay.code, relay.text)
         say(f"relay not answering since {relay.since:%Y-%m-%d %H:%M:%SZ}: {what}; seen on {', '.join(relay.hosts)}")
-        note(f"{REMEDY}.")
+        note(f"{remedy(relay.kind)}.")
     for campaign in tripped:
         say(f"campaign {campaign.campaign_id} ({campaign.name}) was paused by milepost: {campaign.cause}")
         note(f"`milepost campaign show {campaign.campaign_id}` says why and what to do.")

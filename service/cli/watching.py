@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from service.cli.findings import Finding, Verdict
-from service.domain.relay_watch import REMEDY, explain
+from service.domain.relay_watch import TroubleKind, explain, remedy
 
 if TYPE_CHECKING:
     from service.bootstrap import Container
@@ -20,10 +20,10 @@ def _relays(container: "Container") -> Iterator[Finding]:
         what = explain(relay.kind, relay.relay, relay.phase, relay.code, relay.text)
         yield Finding(
             "relay at work",
-            Verdict.FAULT,
+            Verdict.WARNING if relay.kind is TroubleKind.REPLACED else Verdict.FAULT,
             f"not answering since {relay.since:%Y-%m-%d %H:%M:%SZ}: {what}; seen on {', '.join(relay.hosts)}, last at "
             f"{relay.seen_at:%H:%M:%SZ}",
-            REMEDY,
+            remedy(relay.kind),
         )
     if not down:
         yield Finding("relay at work", Verdict.FINE, "no worker has trouble with it")

@@ -13,6 +13,10 @@ from service.domain.smtp_replies import Fate, Scope, Verdict
 WINDOW = 500
 """Answers. Mailbox providers judge a mailing by its beginning, and so do we: C-17 speaks of the first 500."""
 
+STORM_PERCENT = 10.0
+"""C-14: where more of a paused campaign's answers than this say that nobody is there, the one who answers is believed
+to be wrong: a directory that is down says so of everybody. Whoever is suppressed would have to sign up again (C-16)."""
+
 POLICY_CLASSES = ("5.6", "5.7")
 """RFC 3463 §3.7, §3.8: the content or a policy was the reason, also where RCPT was answered with it."""
 
@@ -117,6 +121,11 @@ def decide_trip(window: Tally, *, is_first: bool, limits: Limits) -> Trip | None
     return None
 
 
+def is_storm(window: Tally) -> bool:
+    """Whether the dead addresses of a window whose campaign was paused are too many to be believed (C-14)."""
+    return window.dead * 100 > STORM_PERCENT * window.answered
+
+
 def is_over(window: Tally) -> bool:
     """Whether the next answer begins another window."""
     return window.answered >= WINDOW
@@ -139,10 +148,14 @@ REMEDIES = {
 }
 
 
-def say_why(trip: Trip, campaign_id: int) -> str:
+SPARED = (
+    " So many at once are more often a fault of the relay than of the list, so none of these addresses was suppressed."
+)
+
+
+def say_why(trip: Trip, campaign_id: int, *, is_storm: bool = False) -> str:
     """For the report: what happened, what was not done, what to do."""
     words = WORDS[trip.cause].format(number=trip.number, answered=trip.answered, percent=trip.percent)
-    return (
-        f"{words}. Nothing more is sent. {REMEDIES[trip.cause]}; then `milepost campaign resume {campaign_id}`, or "
-        "`cancel`."
-    )
+    spared = SPARED if is_storm else ""
+    resume = f"`milepost campaign resume {campaign_id}`"
+    return f"{words}.{spared} Nothing more is sent. {REMEDIES[trip.cause]}; then {resume}, or `cancel`."

@@ -85,6 +85,10 @@ REFUSED: Final = {
 }
 
 
+LONGEST_LIFE = 24 * 365
+"""Hours that a campaign may be worth sending for."""
+
+
 def move(status: Status, act: Act) -> Status:
     """The status that follows. Raises `ServiceError` (conflict) that says why not."""
     following = MOVES.get((status, act))

@@ -44,12 +44,20 @@ BEAT_EVERY = timedelta(seconds=4)
 PRESUMED_DEAD = timedelta(seconds=60)
 """A worker whose heart has not beaten for so long no longer holds interactive mail."""
 
-FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=15), timedelta(hours=4)
-GIVE_UP_AFTER = timedelta(days=4)
-"""C-10, RFC 5321 §4.5.4.1: 15 min fits greylisting; give up after 4 to 5 days."""
 
-JITTER = 0.1
-"""C-10: ±10 %, so that what failed together does not come back together."""
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """When what a relay did not take for now is tried again: twice as late each time (C-10, RFC 5321 §4.5.4.1)."""
+
+    first: timedelta = timedelta(minutes=15)
+    """Fits greylisting."""
+    longest: timedelta = timedelta(hours=4)
+    give_up_after: timedelta = timedelta(days=4)
+    jitter: float = 0.1
+    """Either way, as a share: what failed together does not come back together."""
+
+
+RETRIES = Retries()
 
 FIRST_REPEAT = timedelta(seconds=30)
 """After a connection was lost: no relay asked for patience, and somebody may be waiting for a confirmation."""
@@ -58,20 +66,22 @@ FIRST_HOLD, LONGEST_HOLD = timedelta(seconds=5), timedelta(minutes=5)
 """How long a worker leaves an unusable relay alone: a restart is seen soon, an outage is not hammered (C-11)."""
 
 
-def retry_delay(attempts: int, *, first: timedelta = FIRST_RETRY, jitter: float = 0.0) -> timedelta | None:
+def retry_delay(
+    attempts: int, *, first: timedelta | None = None, jitter: float = 0.0, retries: Retries = RETRIES
+) -> timedelta | None:
     """How long after the attempt numbered `attempts` (1 for the first) the next one is due; None: give up.
 
-    `jitter` is drawn by the caller from -1 … 1. The schedule itself adds up to GIVE_UP_AFTER, so time during which a
+    `jitter` is drawn by the caller from -1 … 1. The schedule itself adds up to `give_up_after`, so time during which a
     campaign was paused or the relay could not be used counts against nobody.
     """
-    tried_for = sum((_step(number, FIRST_RETRY) for number in range(1, attempts + 1)), timedelta())
-    if tried_for > GIVE_UP_AFTER:
+    tried_for = sum((_step(number, retries.first, retries) for number in range(1, attempts + 1)), timedelta())
+    if tried_for > retries.give_up_after:
         return None
-    return _step(attempts, first) * (1 + JITTER * jitter)
+    return _step(attempts, first or retries.first, retries) * (1 + retries.jitter * jitter)
 
 
-def _step(attempt: int, first: timedelta) -> timedelta:
-    return min(first * (1 << min(attempt - 1, 16)), LONGEST_RETRY)
+def _step(attempt: int, first: timedelta, retries: Retries) -> timedelta:
+    return min(first * (1 << min(attempt - 1, 16)), retries.longest)
 
 
 def next_batch(sent: int, seconds: float) -> int:
@@ -81,9 +91,18 @@ def next_batch(sent: int, seconds: float) -> int:
     return max(SMALLEST_BATCH, min(LARGEST_BATCH, int(sent / seconds * BATCH_WORK.total_seconds())))
 
 
+HOLD_JITTER = 0.25
+"""Workers that lost the relay at one moment do not all come back at one moment."""
+
+
 def next_hold(previous: timedelta | None) -> timedelta:
     """How long to leave the relay alone after one more failure of it in a row."""
     return FIRST_HOLD if previous is None else min(previous * 2, LONGEST_HOLD)
+
+
+def spread_hold(hold: timedelta, jitter: float) -> timedelta:
+    """`hold`, or up to a quarter less, by `jitter` from -1 … 1: LONGEST_HOLD stays what it promises."""
+    return hold * (1 - HOLD_JITTER * (jitter + 1) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +124,14 @@ _TAKEN, _ACCEPTED = Fate.ACCEPTED, DeliveryStatus.ACCEPTED
 
 
 def decide_result(
-    outcome: Outcome, verdict: Verdict, *, lane: Lane, attempts: int, jitter: float, hold: timedelta = timedelta()
+    outcome: Outcome,
+    verdict: Verdict,
+    *,
+    lane: Lane,
+    attempts: int,
+    jitter: float,
+    hold: timedelta = timedelta(),
+    retries: Retries = RETRIES,
 ) -> Result:
     """What follows for a delivery that had `attempts` counted attempts before this outcome.
 
@@ -124,8 +150,8 @@ def decide_result(
         case Fate.UNKNOWN if lane is not Lane.INTERACTIVE:
             status = DeliveryStatus.UNCERTAIN
         case Fate.UNKNOWN | Fate.RETRY:
-            first = FIRST_RETRY if outcome.code is not None else FIRST_REPEAT
-            delay = retry_delay(tried, first=first, jitter=jitter)
+            first = None if outcome.code is not None else FIRST_REPEAT
+            delay = retry_delay(tried, first=first, jitter=jitter, retries=retries)
             status = DeliveryStatus.FAILED if delay is None else DeliveryStatus.QUEUED
             wait = delay or _NO_WAIT
     return Result(outcome, verdict, status, wait, counted)

@@ -3,6 +3,7 @@
 The wire waits for minutes, as it must (RFC 5321 §4.5.3.2); people are told after seconds.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -28,6 +29,8 @@ class TroubleKind(StrEnum):
     """It said, or made plain, that it cannot be used now: refused connections, 421, a rejected password."""
     SILENT = "silent"
     """It takes connections or mails and says nothing."""
+    REPLACED = "replaced"
+    """It cannot be used, and the second relay carries the mail meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class RelayWatch:
 
     relay: str
     """host:port, for what nobody has answered."""
+    replaced: Callable[[], Trouble | None] = lambda: None
+    """Why the second relay carries the mail, if it does; asked when there is no other trouble."""
     _since: float | None = field(default=None, init=False)
     """The first failure in a row, or since when something has waited for an answer; monotonic."""
     _failure: Outcome | None = field(default=None, init=False)
@@ -79,13 +84,13 @@ class RelayWatch:
         """What there is to tell, if anything."""
         since, failure = self._since, self._failure
         if since is None:
-            return None
+            return self.replaced()
         lasted = timedelta(seconds=now - since)
         if failure is not None:
             text = failure.text[:LONGEST_TEXT]
             return Trouble(TroubleKind.REFUSING, failure.relay, failure.phase, failure.code, text, lasted)
         if lasted < SILENT_AFTER:
-            return None
+            return self.replaced()
         # What is under way got as far as a message; before that the relay has not let us in.
         phase = Phase.EOM if self._flying else Phase.CONNECT
         return Trouble(TroubleKind.SILENT, self.relay, phase, None, "", lasted)
@@ -97,10 +102,19 @@ def explain(kind: TroubleKind, relay: str, phase: Phase, code: int | None, text:
         where = "it does not let us in" if phase is Phase.CONNECT else "mails are under way"
         return f"{relay} does not answer ({where})"
     said = " ".join(part for part in (str(code) if code else "", text) if part)
-    return f"{relay} cannot be used ({phase}: {said or 'no answer'})"
+    what = f"{relay} cannot be used ({phase}: {said or 'no answer'})"
+    return f"{what}; the second relay carries the mail" if kind is TroubleKind.REPLACED else what
+
+
+def remedy(kind: TroubleKind) -> str:
+    return REPLACED_REMEDY if kind is TroubleKind.REPLACED else REMEDY
 
 
 REMEDY = (
     "Nothing fails and no attempt is used up; sending goes on by itself when it answers. `milepost doctor` tries it "
     "from here; look at the relay, the network, MILEPOST_RELAY_USER and MILEPOST_RELAY_PASSWORD"
+)
+REPLACED_REMEDY = (
+    "Nothing waits, but no other relay is left. The first one is called again every minute, and gets the mail back "
+    "when it answers; `milepost doctor` tries both from here"
 )

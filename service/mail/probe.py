@@ -5,9 +5,19 @@ import ssl
 
 
 def relay_trouble(
-    host: str, port: int, tls: str, *, credentials: tuple[str, str] | None, helo_name: str | None, timeout: float
+    host: str,
+    port: int,
+    tls: str,
+    *,
+    credentials: tuple[str, str] | None,
+    helo_name: str | None,
+    timeout: float,
+    settings: str = "MILEPOST_RELAY",
 ) -> str | None:
-    """What stands in the way and what to check, or None. `tls` as in the settings; `timeout` in seconds, per step."""
+    """What stands in the way and what to check, or None. `tls` as in the settings; `timeout` in seconds, per step.
+
+    `settings`: what the names of its settings begin with.
+    """
     place = f"The SMTP relay {host}:{port}"
     connected = False
     try:
@@ -19,16 +29,16 @@ def relay_trouble(
                     client.starttls(context=ssl.create_default_context())
                     client.ehlo()
                 elif tls == "required":
-                    return f"{place} offers no STARTTLS. MILEPOST_RELAY_TLS=required demands it; check the port."
+                    return f"{place} offers no STARTTLS. {settings}_TLS=required demands it; check the port."
             if credentials:
                 client.login(*credentials)
     except ssl.SSLError as error:
-        return f"{place} failed at TLS ({error.reason or error}). Check MILEPOST_RELAY_TLS and the relay's certificate."
+        return f"{place} failed at TLS ({error.reason or error}). Check {settings}_TLS and the relay's certificate."
     except smtplib.SMTPAuthenticationError as error:
-        return f"{place} refused the login with {error.smtp_code}. Check MILEPOST_RELAY_USER and its password."
+        return f"{place} refused the login with {error.smtp_code}. Check {settings}_USER and its password."
     except (OSError, smtplib.SMTPException) as error:
         what = "broke off" if connected else "cannot be reached"
-        return f"{place} {what} ({error}). Start it or correct MILEPOST_RELAY_HOST and MILEPOST_RELAY_PORT."
+        return f"{place} {what} ({error}). Start it or correct {settings}_HOST and {settings}_PORT."
     return None
 
 

@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from service.domain.outcomes import Message, Outcome, Phase
+from service.domain.relay_watch import Trouble
 from service.mail import smtp_limits as limits
 from service.mail.smtp_commands import find_defect
 from service.mail.smtp_connection import Connection
+from service.mail.smtp_faults import Fault
 from service.mail.smtp_opening import Relay, open_session, tls_context
-from service.mail.smtp_replies import ReplyError, outcome_of
+from service.mail.smtp_replies import ReplyError, outcome_of, trouble_of
 from service.mail.smtp_states import State
 from service.ports import Journal
 
@@ -35,18 +37,8 @@ __all__ = ["Relay", "SmtpTransport"]
 
 log = structlog.get_logger(__name__)
 
-QUANTUM_SECONDS = 0.01
-"""How long an outcome waits for others before the caller hears of them together."""
-POLL_SECONDS = 0.002
-"""How soon the caller is asked again whether there is a message."""
-MOMENT_SECONDS = 0.25
-"""After so long without an outcome the caller hears that there was none."""
-SWEEP_SECONDS = 0.1
-ENOUGH = 100
-"""Outcomes that the caller is to hear of now."""
-MANY_MESSAGES = 1000
-
-LATE = "The relay let us in too late for this message; it goes back."
+UNWRITTEN = (OSError, ValueError)
+"""What a journal raises that cannot be written."""
 
 
 class SmtpTransport:
@@ -59,7 +51,7 @@ class SmtpTransport:
         *,
         second: Relay | None = None,
         connections: int = 1,
-        messages_per_connection: int = MANY_MESSAGES,
+        messages_per_connection: int = limits.MANY_MESSAGES,
         new_loop: Callable[[], asyncio.AbstractEventLoop] = loops.new_event_loop,
     ) -> None:
         self.eager = connections > 1
@@ -80,6 +72,7 @@ class SmtpTransport:
         self._active = relay
         """Whom new connections are opened to."""
         self._first_again_at = 0.0
+        self._replaced: tuple[float, ReplyError] | None = None
         self._opened_at = 0.0
         self._allowed = connections
         """So many the relay lets in, as far as is known."""
@@ -96,9 +89,8 @@ class SmtpTransport:
         """Whether there was no message just now."""
         self._started = 0
         self._outcomes: list[Outcome] = []
-        self._enough = ENOUGH if self.eager else 1
-        self._fault: Exception | None = None
-        """Raised again where the caller stands, after the answers to what is under way."""
+        self._enough = limits.ENOUGH if self.eager else 1
+        self._fault = Fault()
         self._next_sweep = 0.0
 
     def send(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
@@ -114,11 +106,18 @@ class SmtpTransport:
         try:
             if self._loop is None:
                 return
-            self._run(POLL_SECONDS)  # what was said meanwhile
+            self._run(limits.POLL_SECONDS)  # what was said meanwhile
             long_ago = time.monotonic() - limits.IDLE_SECONDS
             self._say_goodbye([connection for connection in self._idle if connection.since < long_ago])
         finally:
             self._lock.release()
+
+    def replaced(self) -> Trouble | None:
+        """Why the second relay carries the mail; None while the first one does. Any thread may ask."""
+        if (replaced := self._replaced) is None:
+            return None
+        since, error = replaced
+        return trouble_of(error, self._relays[0].name, time.monotonic() - since)
 
     def close(self) -> None:
         with self._lock:
@@ -127,7 +126,7 @@ class SmtpTransport:
                 return
             for opening in self._openings:
                 opening.cancel()
-            self._run(POLL_SECONDS)
+            self._run(limits.POLL_SECONDS)
             self._say_goodbye(list(self._connections))
             for connection in [*self._leaving, *self._connections]:
                 connection.abort()
@@ -140,7 +139,7 @@ class SmtpTransport:
 
     def pull(self, connection: Connection) -> Message | None:
         """The next message that may start on `connection`; None if there is none just now."""
-        while self._fault is None:
+        while self._fault.error is None:
             message = self._again.popleft()[0] if self._again else self._next()
             if message is None:
                 return None
@@ -156,16 +155,17 @@ class SmtpTransport:
     def start(self, delivery_id: int) -> bool:
         try:
             self._journal.started(delivery_id)
-        except Exception as error:  # noqa: BLE001  raised again where the caller stands
-            self._keep(error)
+        except UNWRITTEN as error:
+            self._fault.keep(error)
+            self._stop()
             return False
         return True
 
     def tell(self, outcome: Outcome) -> None:
         try:
             self._journal.answered(outcome)
-        except Exception as error:  # noqa: BLE001
-            self._keep(error)
+        except UNWRITTEN as error:
+            self._fault.keep(error)
         self._outcomes.append(outcome)
         if len(self._outcomes) == self._enough:
             self._stop()
@@ -192,7 +192,7 @@ class SmtpTransport:
     # Sending
 
     def _work(self, messages: Iterable[Message | None]) -> Iterator[Outcome | None]:
-        self._source, self._exhausted, self._started = iter(messages), False, 0
+        self._source, self._exhausted, self._started = self._guarded(messages), False, 0
         self._asked = False
         if self._loop is None:
             self._loop = self._new_loop()
@@ -208,26 +208,26 @@ class SmtpTransport:
                 continue
             if self._is_done():
                 break
-            self._run(POLL_SECONDS if self._waiting else QUANTUM_SECONDS)
+            self._run(limits.POLL_SECONDS if self._waiting else limits.QUANTUM_SECONDS)
             now = time.monotonic()
             if now >= self._next_sweep:
                 self._sweep(now)
-            if not self._outcomes and now - told_at >= MOMENT_SECONDS:
+            if not self._outcomes and now - told_at >= limits.MOMENT_SECONDS:
                 told_at = now
                 yield None
-        if self._fault is not None:
-            raise self._fault
+        if self._fault.error is not None:
+            raise self._fault.error
 
     def _is_done(self) -> bool:
         busy = len(self._idle) < len(self._connections)
-        if self._fault is not None:
+        if self._fault.error is not None:
             return not busy
         return self._exhausted and not busy and not self._again
 
     def _tend(self) -> None:
         """Give every idle connection a message, open more where there is need, tell why there is none."""
         self._waiting = False
-        if self._fault is not None:
+        if self._fault.error is not None:
             return
         now = time.monotonic()
         if not self._connections and not self._openings and self._untold is not None:
@@ -247,7 +247,7 @@ class SmtpTransport:
             self._open_more(now)
         while self._again and now - self._again[0][1] > limits.RECONNECT_SECONDS:
             message, _ = self._again.popleft()
-            self.tell(outcome_of(message, Phase.CONNECT, None, LATE, self._active.name))
+            self.tell(outcome_of(message, Phase.CONNECT, None, limits.LATE, self._active.name))
 
     def _tell_failure(self) -> None:
         message = self._again.popleft()[0] if self._again else self._next()
@@ -264,26 +264,22 @@ class SmtpTransport:
             self.take_back(message)
 
     def _next(self) -> Message | None:
-        if self._exhausted or self._fault is not None:
+        if self._exhausted or self._fault.error is not None:
             return None
         self._asked = True
-        try:
-            for message in self._source:
-                self._waiting = message is None
-                return message
-        except Exception as error:  # noqa: BLE001
-            self._keep(error)
+        for message in self._source:
+            self._waiting = message is None
+            return message
         self._exhausted = True
         self._stop()
         return None
 
-    def _keep(self, error: Exception) -> None:
-        """What the caller's messages or the journal raised within the loop, which would only log it."""
-        self._fault = self._fault or error
-        self._stop()
+    def _guarded(self, messages: Iterable[Message | None]) -> Iterator[Message | None]:
+        with self._fault:  # once, not for each message
+            yield from messages
 
     def _sweep(self, now: float) -> None:
-        self._next_sweep = now + SWEEP_SECONDS
+        self._next_sweep = now + limits.SWEEP_SECONDS
         for connection in [*self._connections, *self._leaving]:
             connection.check(now)
 
@@ -293,7 +289,7 @@ class SmtpTransport:
             connection.abort()
         self._again.clear()
         self._outcomes.clear()
-        self._fault, self._exhausted, self._source = None, True, iter(())
+        self._fault, self._exhausted, self._source = Fault(), True, iter(())
 
     # Connections
 
@@ -310,9 +306,7 @@ class SmtpTransport:
             self._first_again_at = now + limits.FIRST_AGAIN_SECONDS
             self._open(first)
         elif self._is_kept_waiting(now):
-            log.warning("relay_silent", relay=first.name, instead=others[0].name)
-            self._use(others[0], now)
-            self._open(others[0])
+            self._fail_over(ReplyError(Phase.CONNECT, None, limits.NO_ANSWER), now)
 
     def _is_kept_waiting(self, now: float) -> bool:
         """Whether nobody has been let in by the first relay for long, though it has not refused either."""
@@ -364,21 +358,22 @@ class SmtpTransport:
         if self._openings:
             return
         if relay is self._active and relay is self._relays[0] and len(self._relays) > 1:
-            second = self._relays[1]
-            log.warning("relay_failed_over", relay=relay.name, instead=second.name, phase=error.phase, code=error.code)
-            self._use(second, now)
-            self._open(second)
+            self._fail_over(error, now)
         else:
-            self._active = self._relays[0]
+            self._active, self._replaced = self._relays[0], None
 
-    def _use(self, relay: Relay, now: float) -> None:
-        self._active, self._first_again_at = relay, now + limits.FIRST_AGAIN_SECONDS
+    def _fail_over(self, error: ReplyError, now: float) -> None:
+        first, second = self._relays
+        log.warning("relay_failed_over", relay=first.name, instead=second.name, phase=error.phase, code=error.code)
+        self._active, self._first_again_at = second, now + limits.FIRST_AGAIN_SECONDS
+        self._replaced = (now, error)
         self._allowed = self._most_connections
+        self._open(second)
 
     def _return_to_first(self) -> None:
         first = self._relays[0]
         log.info("relay_back", relay=first.name)
-        self._active, self._allowed = first, self._most_connections
+        self._active, self._allowed, self._replaced = first, self._most_connections, None
         for connection, relay in list(self._connections.items()):
             if relay is not first:
                 connection.leave()
@@ -388,7 +383,7 @@ class SmtpTransport:
             connection.leave()
         until = time.monotonic() + limits.GOODBYE_SECONDS
         while self._leaving and time.monotonic() < until:
-            self._run(QUANTUM_SECONDS)
+            self._run(limits.QUANTUM_SECONDS)
 
     # The loop
 

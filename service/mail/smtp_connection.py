@@ -24,7 +24,6 @@ CLOSING = 421
 LARGE = 65_536
 """Octets. What is larger is written before its final dot is, so that a loss on the way is no uncertainty."""
 
-
 _MAIL, _RCPT, _DATA, _EOM = State.MAIL, State.RCPT, State.DATA, State.EOM
 
 
@@ -371,8 +370,7 @@ class Connection(asyncio.Protocol):
             self.state = _DATA
             self._lose(limits.UNREADABLE)
             return
-        data = body(message)
-        if len(data) <= LARGE:
+        if len(data := body(message)) <= LARGE:
             self._say_dot(data, b".\r\n")
             return
         self.state = State.BODY

@@ -35,9 +35,26 @@ WIDEN_SECONDS = 60.0
 QUICK_SECONDS = 0.5
 """Only where the last answer came as soon as this, the next envelope is said behind a final dot."""
 
+QUANTUM_SECONDS = 0.01
+"""How long an outcome waits for others before the caller hears of them together."""
+
+POLL_SECONDS = 0.002
+"""How soon the caller is asked again whether there is a message."""
+
+MOMENT_SECONDS = 0.25
+"""After so long without an outcome the caller hears that there was none."""
+
+SWEEP_SECONDS = 0.1
+
+ENOUGH = 100
+"""Outcomes that the caller is to hear of now."""
+
+MANY_MESSAGES = 1000
+
 LONGEST_REPLY = 65_536
 """Octets, all lines together. RFC 5321 §4.5.3.1.5 has 512 for a line; nobody honest needs a hundred such."""
 
+LATE = "The relay let us in too late for this message; it goes back."
 NO_ANSWER = "No answer within the time that RFC 5321 allows."
 UNREADABLE = "The relay's answer could not be read as SMTP."
 CLOSED = "The relay closed the connection."

@@ -5,9 +5,11 @@ Nothing is decided here; that is `domain/smtp_replies`. Texts lose addresses bef
 
 import re
 import ssl
+from datetime import timedelta
 from typing import NamedTuple
 
 from service.domain.outcomes import Message, Outcome, Phase
+from service.domain.relay_watch import Trouble, TroubleKind
 from service.mail import smtp_limits as limits
 
 LONGEST_TEXT = 500
@@ -71,6 +73,12 @@ def outcome_of(message: Message, phase: Phase, code: int | None, text: str, rela
     return Outcome(message.delivery_id, phase, code, enhanced, scrub(said, message.rcpt_to), relay)
 
 
+def trouble_of(error: ReplyError, relay: str, seconds: float) -> Trouble:
+    """Why a relay does not carry the mail that another one carries now."""
+    text = scrub(error.text.replace("\n", " "), "")[:LONGEST_TEXT]
+    return Trouble(TroubleKind.REPLACED, relay, error.phase, error.code, text, timedelta(seconds=seconds))
+
+
 def _part(text: str) -> tuple[str | None, str]:
     """The enhanced code, and the words without it."""
     enhanced, words = None, []
@@ -88,7 +96,7 @@ def scrub(text: str, rcpt_to: str) -> str:
     if "@" in text:
         text = _ADDRESS.sub("[address]", text)
     local = rcpt_to.rpartition("@")[0]
-    if local.casefold() in text.casefold():
+    if local and local.casefold() in text.casefold():
         text = re.sub(rf"(?<!\w){re.escape(local)}(?!\w)", "[address]", text, flags=re.IGNORECASE)
     if text.isprintable():
         return text[:LONGEST_TEXT]

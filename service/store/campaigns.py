@@ -13,7 +13,16 @@ from service.store.transaction import Transaction
 
 
 def add_campaign(
-    tx: Transaction, *, list_id: int, purpose: Purpose, name: str, subject: str, body: str, layout: Layout, by: str
+    tx: Transaction,
+    *,
+    list_id: int,
+    purpose: Purpose,
+    name: str,
+    subject: str,
+    body: str,
+    layout: Layout,
+    by: str,
+    expire_after: int | None = None,
 ) -> int:
     campaign = Campaign(
         list_id=list_id,
@@ -23,6 +32,7 @@ def add_campaign(
         subject=subject,
         body=body,
         layout=layout,
+        expire_after=expire_after,
         changed_by=by,
         created_at=tx.now,
     )

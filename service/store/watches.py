@@ -166,6 +166,48 @@ def forget_watch(tx: Transaction, campaign_id: int) -> None:
     tx.session.execute(delete(CampaignWatch).where(CampaignWatch.campaign_id == campaign_id))
 
 
+def lift_bounces(tx: Transaction, campaign_id: int, newest: int) -> int:
+    """End the newest orders not to mail an address that stem from mails of this campaign. Returns how many."""
+    lifted = tx.session.scalars(
+        text(
+            """
+            UPDATE suppressions SET lifted_at = :now WHERE id IN (
+                SELECT s.id FROM suppressions s JOIN deliveries d ON s.source = 'delivery ' || d.id
+                WHERE d.campaign_id = :campaign AND d.status = 'failed'
+                  AND s.reason = 'permanent_bounce' AND s.lifted_at IS NULL
+                ORDER BY s.id DESC LIMIT :newest)
+            RETURNING id
+            """
+        ),
+        {"campaign": campaign_id, "newest": newest, "now": tx.now},
+    )
+    return len(lifted.all())
+
+
+def expire_campaigns(tx: Transaction) -> list[int]:
+    """Mail nobody else for campaigns whose time is over (C-10). Returns their deliveries.
+
+    Whoever was tried has failed; whoever was not is skipped.
+    """
+    ended = tx.session.scalars(
+        text(
+            """
+            UPDATE deliveries d SET
+                status = CASE WHEN d.attempts > 0 THEN 'failed' ELSE 'skipped' END,
+                skip_reason = CASE WHEN d.attempts > 0 THEN NULL ELSE 'expired' END,
+                finished_at = :now
+            FROM campaigns c
+            WHERE c.status IN ('sending', 'paused') AND c.expire_after IS NOT NULL
+              AND c.ordered_at <= CAST(:now AS timestamptz) - make_interval(hours => c.expire_after)
+              AND d.campaign_id = c.id AND d.status = 'queued'
+            RETURNING d.id
+            """
+        ),
+        {"now": tx.now},
+    )
+    return list(ended.all())
+
+
 def find_first_window(tx: Transaction, campaign_id: int) -> int | None:
     """How many of its first answers, and mails that are under way for them, a campaign has; None once they were good.
 

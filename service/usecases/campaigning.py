@@ -34,8 +34,12 @@ def create_campaign(
     body: str,
     by: str,
     layout: Layout = Layout.CARD,
+    expire_after: int | None = None,
 ) -> int:
-    """Keep a draft: subject and Markdown body, to the readers of one list for one purpose. Returns its id."""
+    """Keep a draft: subject and Markdown body, to the readers of one list for one purpose. Returns its id.
+
+    `expire_after`: hours after the order, after which whoever has not got it does not get it any more (C-10).
+    """
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise _invalid("name", f"The name must be one line of 1 to {LONGEST_NAME} characters. Nothing was saved.")
@@ -49,6 +53,7 @@ def create_campaign(
         subject=check_subject(subject),
         body=body,
         layout=layout,
+        expire_after=expire_after,
         by=by,
     )
 

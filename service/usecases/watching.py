@@ -76,6 +76,14 @@ def tell_operators(tx: Transaction, operators: Operators) -> list[int]:
     return queued
 
 
+def expire_campaigns(tx: Transaction) -> int:
+    """Nobody else is mailed what is not worth reading any more, as its operator has said. Returns how many are not."""
+    ended = watches.expire_campaigns(tx)
+    if ended:
+        log.info("campaigns_expired", deliveries=len(ended))
+    return len(ended)
+
+
 def _is_due(tx: Transaction, notice: OperatorNotice) -> bool:
     return notice.told_at is None and not watches.was_told_since(tx, notice.cause, tx.now - ONE_MAIL_WITHIN)
 

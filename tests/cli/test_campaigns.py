@@ -92,6 +92,8 @@ def test_a_draft_is_shown_and_listed(milepost: Milepost, house: Settings) -> Non
     assert shown["layout"] == "card"
     plain = milepost(*CREATE, "--layout", "plain", "--json").document["id"]
     assert milepost("campaign", "show", plain, "--json").document["layout"] == "plain"
+    sale = milepost(*CREATE, "--expire-after", "48", "--json").document["id"]
+    assert milepost("campaign", "show", sale, "--json").document["expire_after"] == 48
     said = milepost("campaign", "show", campaign_id).out
     assert "Subject: Warm feet" in said
     assert "draft" in said

@@ -2,7 +2,18 @@
 
 import pytest
 
-from service.domain.breaker import NORMAL, WINDOW, Cause, Limits, Tally, decide_trip, is_over, say_why, tally
+from service.domain.breaker import (
+    NORMAL,
+    WINDOW,
+    Cause,
+    Limits,
+    Tally,
+    decide_trip,
+    is_over,
+    is_storm,
+    say_why,
+    tally,
+)
 from service.domain.outcomes import Outcome, Phase
 from service.domain.smtp_replies import decide_fate
 
@@ -107,3 +118,17 @@ def test_the_reason_says_what_happened_what_was_not_done_and_what_to_do(window: 
     assert f"{window.answered} of {window.answered}" in said
     assert "Nothing more is sent." in said
     assert "`milepost campaign resume 7`" in said
+
+
+@pytest.mark.requirement("C-14")
+def test_so_many_dead_addresses_at_once_are_not_believed() -> None:
+    assert is_storm(together(dead(20)))
+    assert is_storm(together(dead(51), fine(449)))
+    assert not is_storm(together(dead(50), fine(450)))
+    assert not is_storm(together(dead(11), fine(389)))
+    assert not is_storm(fine(500))
+    window = together(dead(20))
+    trip = decide_trip(window, is_first=True, limits=NORMAL)
+    assert trip is not None
+    assert "none of these addresses was suppressed" in say_why(trip, 7, is_storm=True)
+    assert "suppressed" not in say_why(trip, 7)

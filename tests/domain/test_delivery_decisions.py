@@ -8,18 +8,20 @@ from service.domain.deliveries import (
     BEAT_EVERY,
     FIRST_BATCH,
     FIRST_HOLD,
-    GIVE_UP_AFTER,
     LARGEST_BATCH,
     LEASE,
     LEASE_MARGIN,
     LONGEST_HOLD,
+    RETRIES,
     START_WITHIN,
     Notes,
+    Retries,
     decide_after_death,
     decide_result,
     next_batch,
     next_hold,
     retry_delay,
+    spread_hold,
 )
 from service.domain.outcomes import Outcome, Phase
 from service.domain.smtp_replies import Fate, Scope, Verdict, decide_fate
@@ -34,7 +36,7 @@ def test_the_schedule_doubles_from_15_minutes_to_4_hours_and_ends_after_4_days()
         delays.append(delay)
     assert [delay / MINUTE for delay in delays[:6]] == [15, 30, 60, 120, 240, 240]
     assert set(delays[4:]) == {timedelta(hours=4)}
-    assert GIVE_UP_AFTER - timedelta(hours=4) < sum(delays, timedelta()) <= GIVE_UP_AFTER
+    assert RETRIES.give_up_after - timedelta(hours=4) < sum(delays, timedelta()) <= RETRIES.give_up_after
 
 
 @pytest.mark.parametrize(("jitter", "minutes"), [(-1, 13.5), (0, 15), (0.5, 15.75), (1, 16.5)])
@@ -140,3 +142,15 @@ ANSWER = Outcome(1, Phase.EOM, 250, None, "ok", "relay:25")
 def test_what_a_journal_says_about_a_dead_workers_delivery(notes: Notes, fate: Fate | None) -> None:
     outcome = decide_after_death(1, notes)
     assert (decide_fate(outcome).fate if outcome else None) == fate
+
+
+def test_the_schedule_is_the_operators() -> None:  # C-10
+    own = Retries(timedelta(minutes=30), timedelta(hours=1), timedelta(hours=3), 0.5)
+    delays = [retry_delay(number, retries=own) for number in range(1, 6)]
+    assert delays == [timedelta(minutes=30), timedelta(hours=1), timedelta(hours=1), None, None]
+    assert retry_delay(1, jitter=-1.0, retries=own) == timedelta(minutes=15)
+
+
+def test_workers_that_lost_the_relay_together_come_back_apart_and_never_later_than_said() -> None:
+    waits = [spread_hold(LONGEST_HOLD, jitter) for jitter in (-1.0, 0.0, 1.0)]
+    assert waits == [LONGEST_HOLD, LONGEST_HOLD * 0.875, LONGEST_HOLD * 0.75]

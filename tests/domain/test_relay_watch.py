@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from service.domain.deliveries import BEAT_EVERY, LONGEST_HOLD
 from service.domain.outcomes import Outcome, Phase
-from service.domain.relay_watch import FORGOTTEN_AFTER, SILENT_AFTER, RelayWatch, TroubleKind, explain
+from service.domain.relay_watch import FORGOTTEN_AFTER, SILENT_AFTER, RelayWatch, Trouble, TroubleKind, explain, remedy
 
 REFUSED = Outcome(1, Phase.CONNECT, None, None, "connection refused", "mail.example:587")
 CLOSED = Outcome(2, Phase.MAIL, 421, "4.3.2", "shutting down", "mail.example:587")
@@ -55,3 +55,20 @@ def test_nothing_to_send_is_no_silence() -> None:
 def test_silence_is_seen_within_20_seconds_and_forgotten_later_than_the_next_try() -> None:
     assert timedelta(seconds=20) > SILENT_AFTER + BEAT_EVERY
     assert FORGOTTEN_AFTER > LONGEST_HOLD
+
+
+def test_a_relay_that_another_stands_in_for_is_told_of_unless_neither_works() -> None:
+    instead = Trouble(TroubleKind.REPLACED, "mail.example:587", Phase.CONNECT, None, "refused", timedelta(seconds=70))
+    watch = RelayWatch("mail.example:587", lambda: instead)
+    assert watch.trouble(0.0) is instead
+    watch.waiting(100.0, flying=True)
+    assert watch.trouble(101.0) is instead
+    watch.failed(CLOSED, 102.0)
+    trouble = watch.trouble(103.0)
+    assert trouble is not None
+    assert trouble.kind is TroubleKind.REFUSING
+    watch.answered()
+    assert watch.trouble(104.0) is instead
+    said = explain(instead.kind, instead.relay, instead.phase, instead.code, instead.text)
+    assert said == "mail.example:587 cannot be used (connect: refused); the second relay carries the mail"
+    assert remedy(TroubleKind.REPLACED) != remedy(TroubleKind.REFUSING) == remedy(TroubleKind.SILENT)

@@ -12,6 +12,7 @@ import uvloop
 
 from service.demo.servers import free_port
 from service.domain.outcomes import Message, Outcome, Phase
+from service.domain.relay_watch import TroubleKind
 from service.domain.words import RelayTls
 from service.mail import smtp_limits as limits
 from service.mail.smtp import Relay, SmtpTransport
@@ -325,6 +326,11 @@ def test_the_second_relay_carries_the_mail_until_the_first_one_is_well(
         assert phases(outcomes) == [GOOD] * 20
         assert {outcome.relay for outcome in outcomes.values()} == {f"127.0.0.1:{second.port}"}
         assert len(second.taken) == 20
+        replaced = transport.replaced()
+        assert replaced is not None
+        assert (replaced.kind, replaced.relay) == (TroubleKind.REPLACED, f"127.0.0.1:{first.port}")
+        assert replaced.code == (554 if greeting.startswith(b"554") else replaced.code)
+        assert 0 <= replaced.lasted.total_seconds() < 60
         monkeypatch.setattr(limits, "FIRST_AGAIN_SECONDS", 0.0)
         transport._first_again_at = 0.0
         until = time.monotonic() + 10
@@ -333,6 +339,7 @@ def test_the_second_relay_carries_the_mail_until_the_first_one_is_well(
         outcomes = send(transport, messages(5))
         assert {outcome.relay for outcome in outcomes.values()} == {f"127.0.0.1:{first.port}"}
         assert transport._active.port == first.port
+        assert transport.replaced() is None
 
 
 def test_when_neither_works_the_first_ones_reason_is_told_once_for_each_message() -> None:
@@ -341,6 +348,7 @@ def test_when_neither_works_the_first_ones_reason_is_told_once_for_each_message(
         with transport_to_two(gone, second.port) as transport:
             outcomes = send(transport, messages(2))
         assert phases(outcomes) == [(Phase.CONNECT, None)] * 2
+        assert transport.replaced() is None, "the outcomes say it"
         assert outcomes[1].relay == f"127.0.0.1:{gone}"
 
 
@@ -353,3 +361,6 @@ def test_a_silent_first_relay_is_not_waited_for_while_there_is_a_second(monkeypa
     ):
         assert phases(send(transport, messages(3))) == [GOOD] * 3
         assert len(second.taken) == 3
+        replaced = transport.replaced()
+        assert replaced is not None
+        assert (replaced.phase, replaced.code, replaced.text) == (Phase.CONNECT, None, limits.NO_ANSWER)

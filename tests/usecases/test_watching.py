@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,15 +16,16 @@ from service.domain.breaker import NORMAL, WINDOW, Cause, Limits, Tally
 from service.domain.letters import LetterNotice
 from service.domain.outcomes import Phase
 from service.domain.relay_watch import FORGOTTEN_AFTER, TOLD_AFTER, RelayWatch, Trouble, TroubleKind
-from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, MailKind, RelayTls
+from service.domain.words import CampaignStatus, DeliveryStatus, Lane, Language, MailKind, RelayTls, SuppressionReason
 from service.mail.smtp import Relay, SmtpTransport
 from service.mail.writer import Writer
 from service.ports import Hint
 from service.store import watches
 from service.store.schema import Campaign, Delivery, OperatorNotice
+from service.store.suppressions import add_suppression
 from service.store.transaction import Transaction, TransactionFactory
 from service.usecases import campaigning, watching
-from service.usecases.dispatching import send_due
+from service.usecases.dispatching import send_due, sweep
 from service.usecases.steps.watching import count_startable, note_results
 from service.usecases.watching import ONE_MAIL_WITHIN, Operators
 from tests.builders import a_list, many_readers
@@ -184,6 +186,18 @@ def test_what_nobody_has_seen_lately_is_not_known(transaction: TransactionFactor
         assert watches.list_relays_down(tx) == []
         watching.tell_operators(tx, OPERATORS)
         assert tx.session.scalar(text("SELECT count(*) FROM relay_troubles")) == 0
+
+
+def test_a_relay_that_another_stands_in_for_is_shown_and_told_of(
+    transaction: TransactionFactory, clock: FrozenClock
+) -> None:
+    worker = a_sender(transaction, clock).worker_id
+    with transaction() as tx:
+        a_list(tx)
+        watching.record_beat(tx, worker, replace(DOWN, kind=TroubleKind.REPLACED))
+        [down] = watches.list_relays_down(tx)
+        assert (down.kind, down.relay) == (TroubleKind.REPLACED, DOWN.relay)
+        assert len(watching.tell_operators(tx, OPERATORS)) == 2
 
 
 # --- the mails --------------------------------------------------------------------------------------------------------
@@ -405,3 +419,63 @@ def test_a_silent_relay_is_in_trouble_long_before_the_wire_gives_up(
     assert seen[0].relay == f"127.0.0.1:{port}"
     with transaction() as tx:
         assert tx.session.scalar(text("SELECT count(*) FROM deliveries WHERE attempts > 0")) == 0
+
+
+# --- too many dead addresses ------------------------------------------------------------------------------------------
+
+NOBODY = (Phase.RCPT, 550, "5.1.1", "no such user")
+IN_FORCE = "SELECT count(*) FROM suppressions WHERE lifted_at IS NULL"
+
+
+@pytest.mark.requirement("C-14")
+@pytest.mark.parametrize(("readers", "every", "spared"), [(620, 1, True), (20, 1, True), (620, 30, False)])
+def test_a_relay_that_knows_nobody_does_not_empty_the_list(
+    transaction: TransactionFactory, clock: FrozenClock, readers: int, every: int, spared: bool
+) -> None:
+    with transaction() as tx:
+        campaign_id = a_running_campaign(tx, readers)
+        add_suppression(tx, address_hmac=b"x" * 32, reason=SuppressionReason.PERMANENT_BOUNCE, source="delivery 0")
+    script = {f"reader-{number}@many.example": NOBODY for number in range(1, readers + 1) if number % every == 0}
+    sender = a_sender(transaction, clock, script=script)
+    for _ in range(5):
+        send_due(sender)
+    with transaction() as tx:
+        failed = tx.session.scalar(text("SELECT count(*) FROM deliveries WHERE status = 'failed'"))
+        assert failed >= 11
+        assert tx.session.scalar(text(IN_FORCE)) == 1 + (0 if spared else failed)
+        campaign = tx.session.get(Campaign, campaign_id, populate_existing=True)
+        assert campaign is not None
+        assert (campaign.status is CampaignStatus.PAUSED) is (readers > WINDOW), "else nothing is left to be paused"
+        if readers > WINDOW:
+            assert ("none of these addresses was suppressed" in (campaign.reason or "")) is spared
+
+
+# --- a campaign whose time is over ------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("C-10")
+def test_of_a_campaign_whose_time_is_over_nobody_else_is_mailed(
+    transaction: TransactionFactory, clock: FrozenClock, queue: HintList
+) -> None:
+    with transaction() as tx:
+        campaign_id = a_running_campaign(tx, 5)
+        tx.session.execute(text("UPDATE campaigns SET expire_after = 48"))
+    later = (Phase.RCPT, 451, "4.7.1", "greylisted")
+    sender = a_sender(transaction, clock, script={"reader-1@many.example": later, "reader-2@many.example": later})
+    send_due(sender)
+    with transaction() as tx:
+        one = "(SELECT max(id) FROM deliveries WHERE status = 'queued')"
+        tx.session.execute(text(f"UPDATE deliveries SET attempts = 0 WHERE id = {one}"))
+    clock.advance(seconds=47 * 3600)
+    with transaction() as tx:
+        assert watching.expire_campaigns(tx) == 0
+    clock.advance(seconds=3600)
+    with transaction() as tx:
+        assert watching.expire_campaigns(tx) == 2
+        states = tx.session.execute(text("SELECT status, skip_reason, count(*) FROM deliveries GROUP BY 1, 2"))
+        found = {(row[0], row[1]): row[2] for row in states}
+        assert found == {("accepted", None): 3, ("failed", None): 1, ("skipped", "expired"): 1}
+        sweep(tx)
+        campaign = tx.session.get(Campaign, campaign_id, populate_existing=True)
+        assert campaign is not None
+        assert campaign.status is CampaignStatus.SENT

@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from service.domain.breaker import NORMAL, Limits
-from service.domain.deliveries import FIRST_BATCH, Notes
+from service.domain.deliveries import FIRST_BATCH, RETRIES, Notes, Retries
 from service.domain.letters import Letter
 from service.domain.outcomes import Message
 from service.domain.relay_watch import RelayWatch
@@ -60,6 +60,7 @@ class Sender:
     """Whether the relay answers, for the heart to tell."""
     limits: Limits = NORMAL
     """Above which a campaign is paused."""
+    retries: Retries = RETRIES
     rate: float | None = None
     """Mails a second that all workers together may start; None: as fast as the relay takes them."""
     stopping: Callable[[], bool] = lambda: False

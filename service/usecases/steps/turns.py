@@ -14,7 +14,16 @@ import structlog
 
 from service.domain.breaker import Tally
 from service.domain.confirming import Copy
-from service.domain.deliveries import LARGEST_JOURNAL, RECORD_WITHIN, TURN, Result, decide_result, next_batch, next_hold
+from service.domain.deliveries import (
+    LARGEST_JOURNAL,
+    RECORD_WITHIN,
+    TURN,
+    Result,
+    decide_result,
+    next_batch,
+    next_hold,
+    spread_hold,
+)
 from service.domain.letters import Letter
 from service.domain.outcomes import Message, Outcome, Phase
 from service.domain.smtp_replies import TAKEN, Scope, decide_fate
@@ -242,6 +251,7 @@ class Turn:
                 attempts=batch.attempts.get(outcome.delivery_id, 0),
                 jitter=0.0 if verdict is TAKEN else sender.jitter(),
                 hold=sender.hold or timedelta(),
+                retries=sender.retries,
             )
         )
         self.tried += 1
@@ -254,7 +264,7 @@ class Turn:
             return
         self._stop = True
         sender.hold = next_hold(sender.hold)
-        sender.held_until = self._now() + sender.hold.total_seconds()
+        sender.held_until = self._now() + spread_hold(sender.hold, sender.jitter()).total_seconds()
         log.warning(
             "relay_unusable",
             relay=outcome.relay,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from service.domain.breaker import WINDOW, Limits, Tally, decide_trip, is_over, say_why
+from service.domain.breaker import WINDOW, Limits, Tally, decide_trip, is_over, is_storm, say_why
 from service.domain.campaigns import Act
 from service.store import campaigns, watches
 from service.store.transaction import Transaction
@@ -32,9 +32,12 @@ def note_results(tx: Transaction, tallies: Mapping[int, Tally], limits: Limits) 
         if not tally.answered:
             continue
         window = watches.add_tally(tx, campaign_id, tally)
+        trip = decide_trip(window.tally, is_first=window.is_first, limits=limits)
+        storm = (trip is not None or window.cause is not None) and is_storm(window.tally)
+        if storm:
+            _spare(tx, campaign_id, window.tally)
         if window.cause is not None:
             continue  # what was under way when it was paused
-        trip = decide_trip(window.tally, is_first=window.is_first, limits=limits)
         if trip is None:
             if is_over(window.tally):
                 watches.begin_window(tx, campaign_id)
@@ -42,10 +45,19 @@ def note_results(tx: Transaction, tallies: Mapping[int, Tally], limits: Limits) 
         campaign = watches.lock_going_on(tx, campaign_id)
         if campaign is None:
             continue  # nothing is left to be spared, or a person decides at this moment; else the next answers tell
-        campaigns.move_campaign(tx, campaign, Act.PAUSE, by=OURSELVES, reason=say_why(trip, campaign_id))
+        campaigns.move_campaign(
+            tx, campaign, Act.PAUSE, by=OURSELVES, reason=say_why(trip, campaign_id, is_storm=storm)
+        )
         watches.mark_tripped(tx, campaign_id, trip.cause)
         paused.append(campaign_id)
         log.warning(
             "campaign_paused", campaign_id=campaign_id, cause=trip.cause, number=trip.number, answered=trip.answered
         )
     return paused
+
+
+def _spare(tx: Transaction, campaign_id: int, window: Tally) -> None:
+    """Take back that these addresses are dead (C-14). Their deliveries have failed; the next mail tries them again."""
+    spared = watches.lift_bounces(tx, campaign_id, window.dead)
+    if spared:
+        log.warning("addresses_not_suppressed", campaign_id=campaign_id, number=spared, answered=window.answered)

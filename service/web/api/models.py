@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyAddress
 
-from service.domain.campaigns import Resolution
+from service.domain.campaigns import LONGEST_LIFE, Resolution
 from service.domain.words import CampaignStatus, DeliveryStatus, Language, Layout, Purpose, SkipReason
 
 LARGEST_ID = 2**63 - 1
@@ -49,6 +49,8 @@ class NewCampaign(_Given):
     """For reports; the subject if left out."""
     layout: Layout = Layout.CARD
     """`card`: in the publisher's frame. `plain`: as a person writes, a few kilobytes a mail."""
+    expire_after: Annotated[int | None, Field(ge=1, le=LONGEST_LIFE, examples=[48])] = None
+    """So many hours after the order nobody else is mailed."""
 
 
 class TestMail(_Given):

@@ -84,6 +84,7 @@ def create_campaign(given: models.NewCampaign, container: Wired, by: By, respons
             subject=given.subject,
             body=given.body,
             layout=given.layout,
+            expire_after=given.expire_after,
             by=by,
         )
         made = _report(tx, campaign_id)
