@@ -48,8 +48,9 @@ COVERAGE := --cov=service.domain --cov=service.usecases --cov-branch --cov-fail-
 test: setup-dev ## the suite that needs no root, on a real PostgreSQL and Valkey; COVER=1 with the coverage bar
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not (browser or faults or ops or long)" $(if $(COVER),$(COVERAGE)) $(T)
 
+# Half of it waits: for outages to pass, for browsers that stay on a page. So there are twice as many as processors.
 test-all: setup-dev ## the browser, fault and installation suites (.ci/run installs what they need)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser or faults or ops or long" $(T)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "browser or faults or ops or long" $(T)
 
 screens: setup-dev ## retake the screenshots in docs/screens (needs chromium)
 	SCREENS=docs $(BIN)/python -m pytest -q tests/browser/test_main_job.py

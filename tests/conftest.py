@@ -22,7 +22,7 @@ from service.domain.contexts import Circumstances
 from service.domain.letters import Publisher
 from service.domain.words import Lane
 from service.mail import render, writer
-from service.ports import Hint
+from service.ports import Clock, Hint
 from service.settings import Settings, load
 from service.store import engine as store_engine
 from service.store import migrate
@@ -57,6 +57,19 @@ class Compiled(BytecodeCache):
 
 
 pages.Environment = functools.partial(environment.Environment, bytecode_cache=Compiled())  # type: ignore[misc]
+
+
+# What takes minutes begins first, so that no worker is left alone with it; what mostly waits begins before what works.
+LONGEST = (
+    *("test_relay_outages", "test_kill_nine", "test_campaign_deaths", "test_fresh_clone", "test_operators_are_told"),
+    *("test_erasure_leaves_no_trace", "test_gate", "test_accessibility", "test_servers_deaths", "test_supervisor"),
+    *("test_mails_of_a_demo_run", "test_demo_once", "test_network_namespace", "test_services", "test_two_hosts"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 class FrozenClock:
@@ -159,11 +172,15 @@ def shared_engine(empty_engine: Engine) -> Engine:
 
 @contextmanager
 def published(
-    postgres: Postgres, template: tuple[str, str], publisher: Publisher, circumstances: Circumstances = NOTHING_STATED
+    postgres: Postgres,
+    template: tuple[str, str],
+    publisher: Publisher,
+    circumstances: Circumstances = NOTHING_STATED,
+    clock: Clock | None = None,
 ) -> Iterator[tuple[str, str]]:
     """A database that has the words already: to publish them costs as much as a whole test."""
     with database_copy(postgres, template) as urls:
-        with engine_of(urls[1]) as engine, factory(engine, FrozenClock(), HintList())() as tx:
+        with engine_of(urls[1]) as engine, factory(engine, clock or FrozenClock(), HintList())() as tx:
             wording.publish(tx, publisher, circumstances)
         yield urls
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from service.bootstrap import SystemClock, build_container
 from service.cli.app import main
+from service.demo.servers import Postgres
 from service.settings import Settings
-from tests.conftest import SettingsMaker
+from tests.conftest import SettingsMaker, database_copy, demo_settings, published
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,27 @@ def installation(
     return settings
 
 
+@pytest.fixture(scope="session")
+def published_template(
+    postgres: Postgres, template: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """As `milepost migrate` leaves it, which takes as long as a whole test."""
+    built = build_container(demo_settings(tmp_path_factory.mktemp("publisher")))
+    built.engine.dispose()
+    with published(postgres, template, built.publisher, built.circumstances, SystemClock()) as urls:
+        yield urls
+
+
 @pytest.fixture
-def house(installation: Settings, milepost: Milepost) -> Settings:
+def fresh_database(
+    request: pytest.FixtureRequest, postgres: Postgres, template: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    of = request.getfixturevalue("published_template") if "house" in request.fixturenames else template
+    with database_copy(postgres, of) as urls:
+        yield urls
+
+
+@pytest.fixture
+def house(installation: Settings) -> Settings:
     """The same, with the words published, so that there are lists and forms."""
-    assert milepost("migrate").code == 0
     return installation
