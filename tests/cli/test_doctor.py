@@ -91,6 +91,16 @@ def test_what_is_down_is_named_with_its_remedy(milepost: Milepost, house: Settin
     assert "✗ worker bulk: none at work\n    → milepost worker --lane bulk" in said.out
 
 
+def test_both_relays_are_tried(milepost: Milepost, house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_RELAY2_HOST", "127.0.0.1")
+    monkeypatch.setenv("MILEPOST_RELAY2_PORT", "2")
+    monkeypatch.setenv("MILEPOST_RELAY2_TLS", "none")
+    found = faults(milepost("doctor", "--json"))
+    assert "127.0.0.1:2 cannot be reached" in found["relay2"]["message"]
+    assert "MILEPOST_RELAY2_PORT" in found["relay2"]["remedy"]
+    assert "MILEPOST_RELAY_PORT" in found["relay"]["remedy"]
+
+
 def test_faulty_settings_end_the_examination(milepost: Milepost, bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILEPOST_WEB_PORT", "99999")
     ran = milepost("doctor", "--json")
