@@ -120,10 +120,10 @@ def show_report(container: "Container", report: "CampaignReport", *, json: bool,
     for status, number in report.buckets.items():
         if number:
             say(f"  {number:>8} {status}{_why(report) if status is DeliveryStatus.SKIPPED else ''}")
-    say(f"  {report.audience:>8} in all")
+    say(f"  {report.audience:>8} {'in all' if report.planned_at else 'so far; its audience is still being planned'}")
     if progress.per_second:
-        left = timedelta(seconds=progress.seconds_left or 0)
-        say(f"  {progress.per_second:>8} a second; about {left} left")
+        left = f"; about {timedelta(seconds=progress.seconds_left)} left" if progress.seconds_left is not None else ""
+        say(f"  {progress.per_second:>8} a second{left}")
     for held in progress.held:
         silent = "" if held.beats else ", silent"
         say(f"  {held.number:>8} held by worker {held.worker_id} on {held.host}{silent}")

@@ -32,6 +32,9 @@ RECORD_WITHIN = timedelta(seconds=0.5)
 LARGEST_JOURNAL = 6_000_000
 """Octets, of about fifty thousand mails. Then nothing more is started until all is recorded, and it can be emptied."""
 
+PLANNED_AT_ONCE = 5_000
+"""Readers: what takes no longer than the wire needs for a batch, so that the next batch is there in time."""
+
 BUSY_FOR = timedelta(seconds=8)
 """Within this long after a claim its worker is at work on it: 3 s of starting, the last answer, and recording."""
 

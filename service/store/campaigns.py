@@ -78,10 +78,11 @@ def move_campaign(tx: Transaction, campaign: Campaign, act: Act, *, by: str, rea
     match act:
         case Act.ORDER:
             campaign.ordered_at = tx.now
-        case Act.PLANNED:
+        case Act.PLANNED if campaign.planned_to is None:
             campaign.planned_at = tx.now
         case Act.FINISH | Act.CANCEL:
             campaign.finished_at = tx.now
+            campaign.planned_to = None
         case Act.RESEND_UNCERTAIN if campaign.status is CampaignStatus.SENDING:
             campaign.finished_at = None
     tx.session.flush()
@@ -110,20 +111,31 @@ def freeze_revision(tx: Transaction, campaign: Campaign) -> Revision:
 
 
 def find_next_with_due(tx: Transaction, after: int) -> int | None:
-    """The next campaign with due work, going round from `after`, so that several share the lane fairly."""
+    """The next campaign with mail due or readers to plan, from `after` on and round, so that several share the lane."""
     found: int | None = tx.session.scalar(
         text(
             """
             SELECT c.id FROM campaigns c
-            WHERE c.status = 'sending' AND EXISTS (
+            WHERE c.status = 'sending' AND (c.planned_to IS NOT NULL OR EXISTS (
                 SELECT 1 FROM deliveries d
-                WHERE d.lane = 'bulk' AND d.campaign_id = c.id AND d.status = 'queued' AND d.due_at <= :now)
+                WHERE d.lane = 'bulk' AND d.campaign_id = c.id AND d.status = 'queued' AND d.due_at <= :now))
             ORDER BY c.id <= :after, c.id LIMIT 1
             """
         ),
         {"now": tx.now, "after": after},
     )
     return found
+
+
+def lock_to_plan_more(tx: Transaction, campaign_id: int) -> Campaign | None:
+    """The campaign, locked, if readers are left to be planned and nobody else plans or moves it now."""
+    waiting = (
+        select(Campaign)
+        .where(Campaign.id == campaign_id, Campaign.status == CampaignStatus.SENDING, Campaign.planned_to.is_not(None))
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    return tx.session.scalars(waiting).one_or_none()
 
 
 def list_waiting_for_plan(tx: Transaction, before: datetime) -> list[int]:
@@ -154,6 +166,6 @@ def finish_done(tx: Transaction) -> list[int]:
 
 _DONE = """
 SELECT c.id FROM campaigns c
-WHERE c.status = 'sending' AND NOT EXISTS (
+WHERE c.status = 'sending' AND c.planned_to IS NULL AND NOT EXISTS (
     SELECT 1 FROM deliveries d WHERE d.campaign_id = c.id AND d.status IN ('queued', 'sending'))
 """

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from service.domain.deliveries import LEASE, PRESUMED_DEAD, Result
 from service.domain.signups import LIFTABLE
 from service.domain.words import DeliveryStatus, Lane
-from service.store.deliveries import give_articles_back, list_due_tests
+from service.store.deliveries import give_articles_back, list_due_tests, take_in_order
 from service.store.transaction import Transaction
 
 
@@ -57,14 +57,6 @@ def keep_for_certain(tx: Transaction) -> None:
     tx.session.execute(
         text("SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'")
     )
-
-
-def take_in_order(tx: Transaction) -> None:
-    """Read what is due by its index, in order, until the end of the transaction.
-
-    Of a campaign that was planned a moment ago PostgreSQL has no statistics: it would sort all of it for each claim.
-    """
-    tx.session.execute(text("SELECT set_config('enable_sort', 'off', true)"))
 
 
 def claim(

@@ -58,12 +58,13 @@ def get_progress(tx: Transaction, report: CampaignReport) -> Progress:
     waiting = report.buckets[DeliveryStatus.QUEUED] + report.buckets[DeliveryStatus.SENDING]
     moves = report.status is CampaignStatus.SENDING and waiting > 0
     per_second = _measure(tx, report) if moves else 0.0
-    seconds_left = round(waiting / per_second) if per_second else None
+    # Of an audience that is still being planned nobody knows how many are left.
+    seconds_left = round(waiting / per_second) if per_second and report.planned_at else None
     return Progress(round(per_second, 1), seconds_left, _list_held(tx, report.id), _list_said(tx, report.id))
 
 
 def _measure(tx: Transaction, report: CampaignReport) -> float:
-    since = max(tx.now - LATELY, report.planned_at or report.created_at)
+    since = max(tx.now - LATELY, report.ordered_at or report.created_at)
     finished = tx.session.scalar(
         text(
             "SELECT count(*) FROM deliveries "

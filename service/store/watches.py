@@ -189,19 +189,27 @@ def expire_campaigns(tx: Transaction) -> list[int]:
 
     Whoever was tried has failed; whoever was not is skipped.
     """
+    over = """
+        c.status IN ('sending', 'paused') AND c.expire_after IS NOT NULL
+        AND c.ordered_at <= CAST(:now AS timestamptz) - make_interval(hours => c.expire_after)
+    """
+    tx.session.execute(
+        text(
+            f"UPDATE campaigns c SET planned_to = NULL, planned_at = :now WHERE c.planned_to IS NOT NULL AND {over}"  # noqa: S608 - our own words
+        ),
+        {"now": tx.now},
+    )
     ended = tx.session.scalars(
         text(
-            """
+            f"""
             UPDATE deliveries d SET
                 status = CASE WHEN d.attempts > 0 THEN 'failed' ELSE 'skipped' END,
                 skip_reason = CASE WHEN d.attempts > 0 THEN NULL ELSE 'expired' END,
                 finished_at = :now
             FROM campaigns c
-            WHERE c.status IN ('sending', 'paused') AND c.expire_after IS NOT NULL
-              AND c.ordered_at <= CAST(:now AS timestamptz) - make_interval(hours => c.expire_after)
-              AND d.campaign_id = c.id AND d.status = 'queued'
+            WHERE {over} AND d.campaign_id = c.id AND d.status = 'queued'
             RETURNING d.id
-            """
+            """  # noqa: S608 - our own words
         ),
         {"now": tx.now},
     )
@@ -246,7 +254,8 @@ def lock_going_on(tx: Transaction, campaign_id: int) -> Campaign | None:
         .where(
             Campaign.id == campaign_id,
             Campaign.status == CampaignStatus.SENDING,
-            select(Delivery.id)
+            Campaign.planned_to.is_not(None)
+            | select(Delivery.id)
             .where(Delivery.campaign_id == campaign_id, Delivery.status == DeliveryStatus.QUEUED)
             .exists(),
         )

@@ -14,6 +14,7 @@ from service.ports import Hint
 from service.store import audit, campaigns, deliveries, lists, subscribers, suppressions, watches
 from service.store.schema import Campaign
 from service.store.transaction import Transaction, TransactionFactory
+from service.usecases.steps.planning import plan_part
 
 log = structlog.get_logger(__name__)
 
@@ -141,12 +142,14 @@ def order_campaign(tx: Transaction, campaign_id: int, *, by: str) -> None:
 
 
 def plan_campaign(tx: Transaction, campaign_id: int) -> int:
-    """Resolve the audience once. Returns how many were planned; 0 if it is a run's campaign or not in planning."""
+    """Plan the first part of the audience; whoever claims plans the others, until all are planned.
+
+    Returns how many were planned; 0 if it is a run's campaign or not in planning.
+    """
     campaign = campaigns.lock_campaign(tx, campaign_id)
     if campaign.run_id is not None or campaign.status is not CampaignStatus.PLANNING:
         return 0
-    campaigns.allow_time_to_plan(tx)
-    planned = deliveries.plan_audience(tx, campaign)
+    planned = plan_part(tx, campaign)
     campaigns.move_campaign(tx, campaign, Act.PLANNED, by=campaign.changed_by)
     tx.hint(Hint.SEND_DUE, Lane.BULK)
     return planned

@@ -117,7 +117,7 @@ def test_the_report_says_how_fast_it_goes_and_how_long_still(
 ) -> None:
     with transaction() as tx:
         campaign_id = under_way(tx, 100)
-        tx.session.execute(text("UPDATE campaigns SET planned_at = now() - interval '10 seconds'"))
+        tx.session.execute(text("UPDATE campaigns SET ordered_at = now() - interval '10 seconds', planned_at = now()"))
         tx.session.execute(
             text(
                 "UPDATE deliveries SET status = 'accepted', finished_at = now() "

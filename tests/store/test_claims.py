@@ -12,6 +12,7 @@ from service.domain.smtp_replies import decide_fate
 from service.domain.words import Lane
 from service.store import claims
 from service.store import engine as store_engine
+from service.store.deliveries import take_in_order
 from service.store.transaction import Transaction, TransactionFactory, factory
 from service.store.worker_processes import add_worker_process
 from service.usecases import campaigning
@@ -144,7 +145,7 @@ def test_a_claim_reads_no_more_than_it_takes(committed: TransactionFactory, engi
         many_readers(tx, 3000, list_id=a_list(tx))
         campaign_id = ordered(tx)
     with committed() as tx:
-        claims.take_in_order(tx)
+        take_in_order(tx)
         plan = tx.session.scalars(
             text("EXPLAIN " + claims._DUE_OF_CAMPAIGN),
             {"lane": "bulk", "campaign": campaign_id, "now": tx.now, "limit": 20},

@@ -28,7 +28,7 @@ def test_every_migration_goes_down_and_up_again(fresh_database: tuple[str, str])
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     engine.dispose()
-    assert migrate.upgrade(owner) == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
+    assert migrate.upgrade(owner) == [f"{number:04}" for number in range(1, 12)]
     assert migrate.upgrade(owner) == []
 
 

@@ -144,14 +144,6 @@ def test_another_layout_is_another_revision_and_is_what_is_mailed(
         assert [row.layout for row in tx.session.scalars(select(Revision).order_by(Revision.id))] == ["plain", "card"]
 
 
-def test_a_large_audience_has_time_to_be_planned(tx: Transaction) -> None:
-    campaign_id = create(tx)
-    campaigning.order_campaign(tx, campaign_id, by="ada")
-    before = tx.session.scalar(text("SHOW statement_timeout"))
-    campaigning.plan_campaign(tx, campaign_id)
-    assert (before, tx.session.scalar(text("SHOW statement_timeout"))) == ("1min", "5min")
-
-
 def test_planning_is_repeatable_and_adds_nobody_twice(tx: Transaction) -> None:  # invariant 4
     for name in ("one", "two"):
         a_reader(tx, f"{name}@example.org")

@@ -34,7 +34,10 @@ class Campaign(Base):
     """Why it stands where it stands, for people ("paused by ada: wrong subject")."""
     created_at: Mapped[CreatedAt]
     ordered_at: Mapped[At | None]
+    planned_to: Mapped[int | None] = mapped_column(BigInteger)
+    """The last subscriber who was planned, while it is being sent and readers are left to be planned."""
     planned_at: Mapped[At | None]
+    """When all of its audience was planned."""
     finished_at: Mapped[At | None]
 
 

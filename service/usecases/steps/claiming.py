@@ -13,6 +13,7 @@ from service.domain.words import Lane
 from service.store import campaigns, claims, letters, rates, worker_processes
 from service.store.transaction import Transaction
 from service.usecases.steps import watching
+from service.usecases.steps.planning import plan_more
 from service.usecases.steps.senders import Sender
 
 log = structlog.get_logger(__name__)
@@ -100,10 +101,15 @@ def _claim_next(tx: Transaction, sender: Sender, limit: int) -> tuple[claims.Cla
         sender.last_campaign = campaign_id
         startable = watching.count_startable(tx, campaign_id, limit)
         held_back = held_back or startable < limit
-        if startable:
-            claimed = _claim_of(tx, sender, campaign_id, startable)
-            if claimed.rows or claimed.skipped:
-                return claimed, campaign_id, held_back
+        if not startable:
+            continue
+        claimed = _claim_of(tx, sender, campaign_id, startable)
+        if claimed.rows or claimed.skipped:
+            if startable == limit:
+                plan_more(tx, campaign_id)  # for the next claim; its first mails do not wait for that
+            return claimed, campaign_id, held_back
+        if plan_more(tx, campaign_id):
+            tried.discard(campaign_id)
 
 
 def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None, limit: int) -> claims.Claimed:
