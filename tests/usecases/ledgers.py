@@ -115,9 +115,15 @@ class Ledger:
 
 @contextmanager
 def a_ledger(
-    urls: tuple[str, str], admin_url: str, directory: Path, clock: FrozenClock | None = None
+    urls: tuple[str, str],
+    admin_url: str,
+    directory: Path,
+    clock: FrozenClock | None = None,
+    *,
+    like: Ledger | None = None,
 ) -> Iterator[Ledger]:
-    clock = clock or FrozenClock()
+    """`like`: the database and the directory are copies of that one's."""
+    clock = clock or FrozenClock(like.clock.now() if like else None)
     engine = store_engine.create(urls[1], "tests")
     ledger = Ledger(
         transaction=factory(engine, clock, HintList()),
@@ -126,9 +132,12 @@ def a_ledger(
         erasure_file=AppendOnlyFile(directory / "ledger" / "erasures.jsonl"),
         admin_url=make_url(admin_url).set(database=make_url(urls[1]).database).render_as_string(hide_password=False),
     )
-    with ledger.transaction() as tx:
-        ledger.list_id = a_list(tx)
-        ledger.statement_id = wordings.add_statement(tx, Purpose.DIGEST, Language.EN, "Yes, send me the digest.")
+    if like is None:
+        with ledger.transaction() as tx:
+            ledger.list_id = a_list(tx)
+            ledger.statement_id = wordings.add_statement(tx, Purpose.DIGEST, Language.EN, "Yes, send me the digest.")
+    else:
+        ledger.list_id, ledger.statement_id, ledger.readers = like.list_id, like.statement_id, list(like.readers)
     try:
         yield ledger
     finally:

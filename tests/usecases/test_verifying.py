@@ -1,6 +1,7 @@
 """Verification finds what a database superuser does to the ledger, and names it. The superuser has no key."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -21,25 +22,39 @@ from service.store.append_only import AppendOnlyFile
 from service.store.standing import Standing, compare
 from service.usecases import sealing
 from service.usecases.verifying import Report
+from tests.conftest import database_copy
 from tests.usecases.ledgers import KEYS, STATES, Ledger, a_ledger
 
 pytestmark = pytest.mark.requirement("D-01")
 SOMEBODY = LedgerKeys("a key that the superuser made up")
 
 
+@pytest.fixture(scope="module")
+def original(
+    postgres: Postgres, template: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[tuple[str, str], Path, Ledger]]:
+    """Five readers with three events each, under four checkpoints and one event under none. Copied for each test."""
+    directory = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as patch, database_copy(postgres, template) as urls:
+        patch.setattr(seals, "LARGEST_SET", 5)
+        with a_ledger(urls, postgres.url(), directory) as ledger:
+            for _ in range(5):
+                ledger.reader()
+            ledger.seal()
+            ledger.append(ledger.readers[1], ConsentState.REAFFIRMED)
+            ledger.seal()
+            ledger.append(ledger.readers[2], ConsentState.REAFFIRMED)
+        yield urls, directory, ledger
+
+
 @pytest.fixture
 def ledger(
-    fresh_database: tuple[str, str], postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    original: tuple[tuple[str, str], Path, Ledger], postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Ledger]:
-    """Five readers with three events each, under four checkpoints and one event under none."""
     monkeypatch.setattr(seals, "LARGEST_SET", 5)
-    with a_ledger(fresh_database, postgres.url(), tmp_path) as ledger:
-        for _ in range(5):
-            ledger.reader()
-        ledger.seal()
-        ledger.append(ledger.readers[1], ConsentState.REAFFIRMED)
-        ledger.seal()
-        ledger.append(ledger.readers[2], ConsentState.REAFFIRMED)
+    of, directory, like = original
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    with database_copy(postgres, of) as urls, a_ledger(urls, postgres.url(), tmp_path, like=like) as ledger:
         yield ledger
 
 
