@@ -20,7 +20,7 @@ from service.bootstrap import SystemClock
 from service.demo.servers import Postgres, Valkey, free_port
 from service.domain.words import CampaignStatus, DeliveryStatus
 from service.store import engine as store_engine
-from service.store import migrate
+from service.store import migrate, watches
 from service.store.reports import CampaignReport, get_campaign_report
 from service.store.transaction import TransactionFactory, factory
 from service.taskqueue import CeleryTaskQueue
@@ -28,7 +28,7 @@ from service.usecases import campaigning
 from tests.builders import a_campaign, a_list, many_readers
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 100.0
+PATIENCE = 200.0
 
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
@@ -274,6 +274,12 @@ def fault_house(directory: Path, settings: Mapping[str, str] = NO_SETTINGS) -> I
         yield house
     finally:
         house.stop_all()
+
+
+def is_seen(house: FaultHouse) -> bool:
+    """That the relay is not answering, by what `milepost status` reads; to start that takes a busy machine seconds."""
+    with house.transaction() as tx:
+        return bool(watches.list_relays_down(tx))
 
 
 def drop_everything_in(valkey: Valkey) -> None:

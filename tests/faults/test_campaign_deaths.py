@@ -11,7 +11,7 @@ from service.domain.words import DeliveryStatus
 from tests.faults.deaths import Death, kill_at_work
 from tests.faults.house import FaultHouse, fault_house
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 READERS = 1500
 KILLS, WITH_MESSAGES_ON_THE_WIRE = 30, 10

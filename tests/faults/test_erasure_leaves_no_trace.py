@@ -21,7 +21,7 @@ from service.demo.visitor import Form
 from tests.house import ROOT, House, _clean_environment, demo, wait_until
 from tests.traces import find_in_files, find_traces
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 ADDRESS = "Zoe.Quillfeather+Trail@Hike.Example"
 NAME = "Zoraquill"

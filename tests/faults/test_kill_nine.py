@@ -17,7 +17,7 @@ from tests.faults.deaths import count_connections
 from tests.faults.house import FaultHouse, drop_everything_in, fault_house
 from tests.usecases.sending import interactive
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(480)]
 
 READERS = 2000
 MIDST = 400

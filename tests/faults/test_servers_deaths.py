@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.house import fault_house
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(480)]
 
 READERS, RATE = 1500, 150
 WORKERS = ("bulk-1", "bulk-2")

@@ -12,7 +12,7 @@ from service.domain.tokens import Keys, Token, TokenKind, purpose_flag
 from service.domain.words import DeliveryStatus, Purpose, SkipReason
 from tests.faults.house import FaultHouse, fault_house
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(480)]
 
 READERS, RATE = 1500, 100
 LEAVING = 60
@@ -39,9 +39,17 @@ def links(house: FaultHouse, campaign_id: int) -> dict[str, str]:
     }
 
 
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def test_nothing_is_started_for_a_reader_5_seconds_after_the_button(tmp_path: Path) -> None:
     with fault_house(tmp_path, {"rate_per_second": str(RATE)}) as house:
         house.start("relay", "bulk-1", "bulk-2", "inbound", "beat", "web")
+        house.wait_until("the web serves", lambda: is_up(house.environment["MILEPOST_PUBLIC_URL"]))
         campaign_id = house.a_campaign_to(READERS)
         house.wait_until("the campaign is under way", lambda: len(house.taken()) >= READERS / 10)
         waiting = sorted(links(house, campaign_id).items() - dict.fromkeys(house.taken()).keys())
