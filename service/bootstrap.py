@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dns.resolver import NoResolverConfiguration, get_default_resolver
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -231,6 +230,8 @@ def _keepers(settings: Settings) -> list[Allowed]:
 
 def _name_servers() -> list[str]:
     """Those of this machine. Raises ConfigurationError where it has none."""
+    from dns.resolver import NoResolverConfiguration, get_default_resolver  # two megabytes that workers do without
+
     try:
         return [str(server) for server in get_default_resolver().nameservers]
     except NoResolverConfiguration:

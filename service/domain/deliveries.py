@@ -29,8 +29,8 @@ FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 2000
 RECORD_WITHIN = timedelta(seconds=0.5)
 """An answer is in the database so soon, even where they come one by one."""
 
-LARGEST_JOURNAL = 6_000_000
-"""Octets, of about fifty thousand mails. Then nothing more is started until all is recorded, and it can be emptied."""
+LARGEST_JOURNAL = 3_000_000
+"""Octets, of about thirty thousand mails. Then nothing more is started until all is recorded, and it can be emptied."""
 
 PLANNED_AT_ONCE = 5_000
 """Readers: what takes no longer than the wire needs for a batch, so that the next batch is there in time."""

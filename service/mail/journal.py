@@ -24,7 +24,7 @@ from service.domain.outcomes import Outcome, Phase
 log = structlog.get_logger(__name__)
 
 SUFFIX = ".journal"
-ROOM = 8_000_000
+ROOM = 4_000_000
 """Octets that a journal has from the beginning: more than it is emptied at."""
 _PHASES = {phase: phase.value.encode() for phase in Phase}
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
