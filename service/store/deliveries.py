@@ -124,6 +124,7 @@ WITH next AS MATERIALIZED (
                 WHEN s.paused_until > :now THEN 'paused' END AS reason
     FROM subscriptions b JOIN subscribers s ON s.id = b.subscriber_id
     WHERE b.list_id = :list AND b.purpose = :purpose AND b.state = 'active' AND b.subscriber_id > :after
+      AND s.id > :after  -- a comparison does not pass through a join: each part would read everybody before it
     ORDER BY b.subscriber_id LIMIT :limit
 ), added AS (
     INSERT INTO deliveries (lane, kind, subscriber_id, list_id, purpose, campaign_id, revision_id,

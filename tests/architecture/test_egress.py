@@ -218,7 +218,7 @@ def test_a_machine_without_name_servers_is_told_so(make_settings: SettingsMaker,
     def resolver() -> None:
         raise NoResolverConfiguration
 
-    monkeypatch.setattr("service.bootstrap.get_default_resolver", resolver)
+    monkeypatch.setattr("dns.resolver.get_default_resolver", resolver)
     with pytest.raises(ConfigurationError, match=r"/etc/resolv\.conf .* Nothing was started"):
         guard_egress(make_settings(signup_check_dns="true"))
 
