@@ -137,7 +137,7 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         message_host=settings.public_host,
         keys=container.keys,
         jitter=jitter,
-        database=ThreadPoolExecutor(1, thread_name_prefix="database"),
+        database=ThreadPoolExecutor(2, thread_name_prefix="database"),
         relay=watch,
         limits=container.limits,
         retries=container.retries,

@@ -1,5 +1,6 @@
 """Campaigns and their frozen revisions: rows, locks, and which of them has work."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -110,12 +111,19 @@ def freeze_revision(tx: Transaction, campaign: Campaign) -> Revision:
     return revision
 
 
-def find_next_with_due(tx: Transaction, after: int) -> int | None:
+@dataclass(frozen=True, slots=True)
+class WithDue:
+    id: int
+    is_planned_on: bool
+    """Readers are left to be planned."""
+
+
+def find_next_with_due(tx: Transaction, after: int) -> WithDue | None:
     """The next campaign with mail due or readers to plan, from `after` on and round, so that several share the lane."""
-    found: int | None = tx.session.scalar(
+    found = tx.session.execute(
         text(
             """
-            SELECT c.id FROM campaigns c
+            SELECT c.id, c.planned_to IS NOT NULL AS is_planned_on FROM campaigns c
             WHERE c.status = 'sending' AND (c.planned_to IS NOT NULL OR EXISTS (
                 SELECT 1 FROM deliveries d
                 WHERE d.lane = 'bulk' AND d.campaign_id = c.id AND d.status = 'queued' AND d.due_at <= :now))
@@ -123,8 +131,8 @@ def find_next_with_due(tx: Transaction, after: int) -> int | None:
             """
         ),
         {"now": tx.now, "after": after},
-    )
-    return found
+    ).one_or_none()
+    return None if found is None else WithDue(found.id, found.is_planned_on)
 
 
 def lock_to_plan_more(tx: Transaction, campaign_id: int) -> Campaign | None:

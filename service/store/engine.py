@@ -25,6 +25,7 @@ def create(url: str, application_name: str) -> Engine:
         url,
         pool_size=5,
         max_overflow=15,  # FastAPI's thread pool has 40 threads; more connections would only queue inside PostgreSQL
+        pool_use_lifo=True,  # the one that has just been used knows its statements, and the others may rest
         pool_pre_ping=True,  # a restarted PostgreSQL costs one round trip, not one failed request per connection
         hide_parameters=True,
         connect_args={

@@ -7,8 +7,8 @@ Why nobody gets two copies and nobody is lost, wherever a worker, its host's Pos
 3. noted as started, no answer noted: it may have left → uncertain; interactive mail is queued again.
 4. answer noted, not recorded: settling records it from the journal.
 5. recorded, not crossed out: the row is no longer held by this worker, and settling touches only what it holds.
-6. crossed out in the journal: after the commit of 5 and before the next claim (one thread does all three, in order), so
-   a note never speaks of an older claim.
+6. crossed out in the journal: after the commit of 5. What is claimed again before that is not started but given back,
+   so a note never speaks of an older claim.
 7. the answer to our COMMIT was lost: either 1 or 2 for a claim, either 4 or 5 for results. Nobody needs to know which.
 8. PostgreSQL is away while results are recorded: this turn ends with an error; the next one (hint or sweep) begins by
    settling this process's own leftovers from its own journal, and claims nothing before that is committed.

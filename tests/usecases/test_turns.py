@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.bootstrap import SystemClock
 from service.domain.letters import Letter
-from service.domain.outcomes import Message
+from service.domain.outcomes import Message, Phase
 from service.domain.words import Lane
 from service.store import engine as store_engine
 from service.store import transaction as store_transaction
@@ -39,7 +39,7 @@ def house(fresh_database: tuple[str, str], queue: HintList) -> Iterator[Transact
 def a_worker(house: TransactionFactory, *, rate: float | None = None) -> Iterator[Sender]:
     sender = a_sender(house, SystemClock())  # type: ignore[arg-type]
     sender.rate = rate
-    with ThreadPoolExecutor(1) as database:
+    with ThreadPoolExecutor(2) as database:
         sender.database = database
         yield sender
 
@@ -101,6 +101,46 @@ def test_a_journal_that_has_grown_is_emptied_in_the_middle_of_a_turn(
         assert tx.session.execute(text("SELECT status, count(*) FROM deliveries GROUP BY 1")).all() == [
             ("accepted", 400)
         ]
+
+
+def test_what_is_due_again_before_it_is_crossed_out_is_not_started(house: TransactionFactory) -> None:
+    """Else its note would be crossed out with the older one, and after a death nobody would know that it had begun."""
+    address = "reader-1@many.example"
+    with house() as tx:
+        many_readers(tx, 60, list_id=a_list(tx))
+        ordered(tx)
+        first = tx.session.scalar(text("SELECT min(id) FROM deliveries"))
+    with a_worker(house) as sender:
+        sender.batch = 5
+        sender.transport.script[address] = (Phase.EOM, 451, "4.2.0", "Try again")  # type: ignore[attr-defined]
+        events: list[tuple[str, int]] = sender.journal.events  # type: ignore[attr-defined]
+        in_time = sender.journal.settled
+
+        def late(delivery_ids: Sequence[int]) -> None:
+            if first in delivery_ids and ("settled", first) not in events:
+                sender.transport.script.clear()  # type: ignore[attr-defined]
+                with house() as tx:
+                    tx.session.execute(
+                        text("UPDATE deliveries SET due_at = now() - interval '1 hour' WHERE id = :id"), {"id": first}
+                    )
+                begun = len(accepted_by(sender))
+                until = time.monotonic() + 10
+                while len(accepted_by(sender)) < begun + 15 and time.monotonic() < until:
+                    time.sleep(0.01)  # others are claimed meanwhile, and this one with them
+                events.append(("settled", first))
+            in_time(delivery_ids)
+
+        def write(letter: Letter, now: object) -> Message:
+            time.sleep(0.004)
+            return write_plainly(letter, now)  # type: ignore[arg-type]
+
+        sender.journal.settled, sender.write = late, write  # type: ignore[method-assign, assignment]
+        while send_due(sender):
+            pass
+        assert accepted_by(sender).count(address) == 1
+        assert len(accepted_by(sender)) == 60
+        of_first = [event for event, delivery_id in events if delivery_id == first]
+        assert of_first == ["started", "answered", "settled", "started", "answered"]
 
 
 def test_a_database_that_goes_away_loses_and_doubles_nobody(house: TransactionFactory) -> None:

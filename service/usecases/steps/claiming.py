@@ -1,7 +1,7 @@
 """The next batch: what a worker may send now, as long as it may, and at which moments."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -35,6 +35,10 @@ class Batch:
     campaign_id: int | None = None
     is_held_back: bool = False
     """A campaign's first answers are not in: until then no more of it may leave (F-15)."""
+    plan_next: int | None = None
+    """A campaign of which readers are left to be planned, best while this batch is sent."""
+    is_planned_on: bool = False
+    """There will be more to claim than this claim found."""
 
     @property
     def starts_end(self) -> float:
@@ -62,54 +66,64 @@ def claim(sender: Sender) -> Batch:
             return Batch([], {}, tx.now, claimed_at, asked_for, 0, free(0, claimed_at))
         permission = rates.ask(tx, sender.rate, asked_for, now)
         limit = min(asked_for, permission.number)
-        claimed, campaign_id, held_back = _NOTHING, None, False
+        found = _Found()
         if limit and sender.lane is Lane.BULK:
-            claimed, campaign_id, held_back = _claim_next(tx, sender, limit)
+            found = _claim_next(tx, sender, limit)
         elif limit:
-            claimed = _claim_of(tx, sender, None, limit)
+            found = _Found(_claim_of(tx, sender, None, limit))
+        claimed = found.claimed
         rates.charge(tx, permission, len(claimed.rows))
         if sender.lane is Lane.BULK:
-            found = letters.write_bulk(tx, claimed.rows)
+            written = letters.write_bulk(tx, claimed.rows)
         else:
-            found = letters.read_letters(tx, claimed.ids)
+            written = letters.read_letters(tx, claimed.ids)
         true_at = tx.now
     return Batch(
-        found,
+        written,
         claimed.attempts,
         true_at,
         claimed_at,
         limit,
         claimed.skipped,
         permission,
-        campaign_id,
-        held_back,
+        found.campaign_id,
+        found.is_held_back,
+        found.plan_next,
+        found.is_planned_on,
     )
 
 
-def _claim_next(tx: Transaction, sender: Sender, limit: int) -> tuple[claims.Claimed, int | None, bool]:
-    """Of the next campaign; of the one after it where nothing of that may be claimed; once round.
+@dataclass
+class _Found:
+    claimed: claims.Claimed = _NOTHING
+    campaign_id: int | None = None
+    is_held_back: bool = False
+    plan_next: int | None = None
+    is_planned_on: bool = False
 
-    Returns what was claimed, of which campaign, and whether a campaign's first answers are waited for.
-    """
+
+def _claim_next(tx: Transaction, sender: Sender, limit: int) -> _Found:
+    """Of the next campaign; of the one after it where nothing of that may be claimed; once round."""
     tried: set[int] = set()
-    held_back = False
+    found = _Found()
     while True:
-        campaign_id = campaigns.find_next_with_due(tx, sender.last_campaign)
-        if campaign_id is None or campaign_id in tried:
-            return _NOTHING, None, held_back
-        tried.add(campaign_id)
-        sender.last_campaign = campaign_id
-        startable = watching.count_startable(tx, campaign_id, limit)
-        held_back = held_back or startable < limit
+        following = campaigns.find_next_with_due(tx, sender.last_campaign)
+        if following is None or following.id in tried:
+            return found
+        tried.add(following.id)
+        sender.last_campaign = following.id
+        found.is_planned_on = found.is_planned_on or following.is_planned_on
+        startable = watching.count_startable(tx, following.id, limit)
+        found.is_held_back = found.is_held_back or startable < limit
         if not startable:
             continue
-        claimed = _claim_of(tx, sender, campaign_id, startable)
+        claimed = _claim_of(tx, sender, following.id, startable)
         if claimed.rows or claimed.skipped:
-            if startable == limit:
-                plan_more(tx, campaign_id)  # for the next claim; its first mails do not wait for that
-            return claimed, campaign_id, held_back
-        if plan_more(tx, campaign_id):
-            tried.discard(campaign_id)
+            # Not while its first answers are waited for: those do not wait for the planning.
+            plan_next = following.id if following.is_planned_on and startable == limit else None
+            return replace(found, claimed=claimed, campaign_id=following.id, plan_next=plan_next)
+        if following.is_planned_on and plan_more(tx, following.id):
+            tried.discard(following.id)
 
 
 def _claim_of(tx: Transaction, sender: Sender, campaign_id: int | None, limit: int) -> claims.Claimed:

@@ -55,7 +55,7 @@ class Sender:
     jitter: Callable[[], float]
     """Draws from -1 … 1."""
     database: Executor
-    """One thread, in which all that a turn asks of PostgreSQL is done in order."""
+    """Two threads: a turn claims in one while it records in the other."""
     relay: RelayWatch
     """Whether the relay answers, for the heart to tell."""
     limits: Limits = NORMAL

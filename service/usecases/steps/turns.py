@@ -1,7 +1,8 @@
 """A turn of sending: the wire goes on while the next mails are claimed and the last answers recorded.
 
-Two threads. The caller's writes mails and speaks to the relay; another one speaks to PostgreSQL, one thing after the
-other, so that what was recorded is crossed out in the journal before anything is claimed after it.
+The caller's thread writes mails and speaks to the relay; two others speak to PostgreSQL: one claims while the other
+records. What was recorded is crossed out in the journal; what is claimed again before that is given back, so that a
+note never speaks of an older claim.
 """
 
 import traceback
@@ -34,6 +35,7 @@ from service.mail.writer import UnwritableError
 from service.store import claims, proofs
 from service.usecases.steps import watching
 from service.usecases.steps.claiming import Batch, claim
+from service.usecases.steps.planning import plan_more
 from service.usecases.steps.senders import Sender
 from service.usecases.steps.watching import OURSELVES
 
@@ -66,9 +68,13 @@ class Turn:
         self._since = 0.0
         """When the oldest of what is to be recorded came."""
         self._claiming: Future[Batch] | None = None
-        self._recording: deque[Future[None]] = deque()
+        self._recording: deque[tuple[Future[None], frozenset[int]]] = deque()
+        """With the deliveries of which the journal may still say what is being recorded."""
+        self._planning: Future[bool] | None = None
         self._next_claim = 0.0
         """No claim before this moment: the rate is used up until then."""
+        self._is_ahead_of_planning = False
+        """The last claim brought less than was asked for, because readers are left to be planned."""
         self._drained_first = False
         """Claim only when all is answered and recorded: what is due then may depend on it."""
         self._exhausted = False
@@ -150,6 +156,9 @@ class Turn:
             if self._must_end() or self._exhausted or not self._wants_more():
                 break
             self._claiming = self._sender.database.submit(claim, self._sender)
+        if self._planning is not None and self._planning.done():
+            self._fault = self._fault or self._planning.exception()
+            self._planning = None
         if self._flying or (self._ready and self._ready[0][2] <= self._now()):
             self._sender.relay.waiting(self._now(), flying=bool(self._flying))
         elif self._exhausted:  # not while the next are being claimed: of a relay that lets nobody in all go back
@@ -157,12 +166,12 @@ class Turn:
 
     def _hear(self) -> None:
         """What became of what was to be recorded."""
-        while self._recording and self._recording[0].done():
-            fault = self._recording.popleft().exception()
+        while self._recording and self._recording[0][0].done():
+            fault = self._recording.popleft()[0].exception()
             self._fault = self._fault or fault
 
     def _wants_more(self) -> bool:
-        if self._now() < self._next_claim:
+        if self._now() < self._next_claim or (self._planning is not None and self._is_ahead_of_planning):
             return False
         if not self._drained_first:
             return len(self._ready) * 2 <= self._sender.batch
@@ -189,20 +198,39 @@ class Turn:
             self._fault = self._fault or fault
             return
         batch = claiming.result()
+        if batch.plan_next is not None and self._planning is None:
+            self._planning = self._sender.database.submit(_plan, self._sender, batch.plan_next)
         spacing = batch.permission.spacing
         for place, letter in enumerate(batch.letters):
             self._ready.append((letter, batch, batch.permission.first_at + place * spacing))
-        self._drained_first = batch.is_short and not batch.permission.is_spent
-        self._exhausted = not (batch.letters or batch.skipped or batch.permission.is_spent or batch.is_held_back)
+        self._refuse_unsettled()
+        self._is_ahead_of_planning = batch.is_short and batch.is_planned_on
+        self._drained_first = batch.is_short and not batch.permission.is_spent and not batch.is_planned_on
+        self._exhausted = not (
+            batch.letters or batch.skipped or batch.permission.is_spent or batch.is_held_back or batch.is_planned_on
+        )
         self._next_claim = 0.0
         if batch.permission.is_spent:
             self._next_claim = batch.permission.first_at
-        elif batch.is_held_back and not (batch.letters or self._flying or self._results or self._recording):
+        elif (batch.is_held_back or batch.is_planned_on) and not (
+            batch.letters or self._flying or self._results or self._recording or self._planning
+        ):
             self._next_claim = self._now() + HELD_BACK_FOR
         now, done = self._now(), self.tried
         if self._measured is not None and done > self._measured[1]:
             self._sender.batch = next_batch(done - self._measured[1], now - self._measured[0])
         self._measured = (now, done)
+
+    def _refuse_unsettled(self) -> None:
+        """Give back what is due again while the journal still says what came of it before: a note would be mistaken."""
+        unsettled = frozenset[int]().union(*(ids for _, ids in self._recording))
+        if unsettled.isdisjoint([letter.delivery_id for letter, _, _ in self._ready]):
+            return
+        kept = [each for each in self._ready if each[0].delivery_id not in unsettled]
+        for letter, _, _ in self._ready:
+            if letter.delivery_id in unsettled:
+                self._give_back(letter.delivery_id)
+        self._ready = deque(kept)
 
     def _write(self, letter: Letter, batch: Batch) -> Message | None:
         """The message; None if it can never be one: one bad letter fails alone and stops nobody else's.
@@ -293,7 +321,8 @@ class Turn:
             answered = {result.outcome.delivery_id for result in results}
             self._copies = [copy for copy in copies if copy.delivery_id not in answered]
             kept = [copy for copy in copies if copy.delivery_id in answered]
-        self._recording.append(self._sender.database.submit(_record, self._sender, results, kept, unstarted, tallies))
+        recording = self._sender.database.submit(_record, self._sender, results, kept, unstarted, tallies)
+        self._recording.append((recording, frozenset([result.outcome.delivery_id for result in results])))
 
     def _close(self) -> None:
         """Nothing more is started: record what was answered, give back the rest, and leave an empty journal."""
@@ -303,10 +332,17 @@ class Turn:
             self._give_back(self._ready.popleft()[0].delivery_id)
         self._flush()
         while self._recording:
-            fault = self._recording.popleft().exception()
+            fault = self._recording.popleft()[0].exception()
             self._fault = self._fault or fault
+        if self._planning is not None:
+            self._fault = self._fault or self._planning.exception()
         if self._fault is None and not self._flying:
             self._sender.journal.clear()
+
+
+def _plan(sender: Sender, campaign_id: int) -> bool:
+    with sender.transaction() as tx:
+        return plan_more(tx, campaign_id)
 
 
 def _record(
