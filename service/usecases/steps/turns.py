@@ -174,7 +174,7 @@ class Turn:
         if self._now() < self._next_claim or (self._planning is not None and self._is_ahead_of_planning):
             return False
         if not self._drained_first:
-            return len(self._ready) * 2 <= self._sender.batch
+            return len(self._ready) <= self._sender.batch
         if self._ready or not self._is_all_recorded():
             return False
         self._drained_first = False
