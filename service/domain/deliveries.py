@@ -24,7 +24,7 @@ BATCH_WORK = timedelta(seconds=2)
 """A claim holds about this much work at the measured rate (invariant 2)."""
 
 FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 20, 1, 1500
-"""Nothing is known of the relay at first; 1500 are a sixth of a second of the fastest one. Twice that is held at once."""
+"""Nothing is known of the relay at first; 1500 are a sixth of a second of the fastest. Twice that is held at once."""
 
 RECORD_WITHIN = timedelta(seconds=0.5)
 """An answer is in the database so soon, even where they come one by one."""
