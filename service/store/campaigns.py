@@ -146,6 +146,14 @@ def lock_to_plan_more(tx: Transaction, campaign_id: int) -> Campaign | None:
     return tx.session.scalars(waiting).one_or_none()
 
 
+def note_planned(tx: Transaction, campaign: Campaign, to: int | None) -> None:
+    """The locked campaign has been planned up to this reader; None: all of it has."""
+    campaign.planned_to = to
+    if to is None:
+        campaign.planned_at = tx.now
+    tx.session.flush()
+
+
 def list_waiting_for_plan(tx: Transaction, before: datetime) -> list[int]:
     """Campaigns whose audience somebody should have planned by now: they were ordered before this time."""
     return list(

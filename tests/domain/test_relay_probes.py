@@ -26,7 +26,7 @@ def test_a_relay_that_carries_and_no_more() -> None:
     ("before", "after", "says"),
     [
         (b"https://www.fjellsko.example/new", b"https://click.relay.example/x?r=17", "The body was changed"),
-        (b"</body>", b'<img src=3D"https://relay.example/o.gif" width=3D"1"></body>', "The body was changed"),
+        (b"</div>", b'<img src=3D"https://relay.example/o.gif" width=3D"1"></div>', "The body was changed"),
         (b"List-Unsubscribe: <https://news.", b"List-Unsubscribe: <https://relay.", "list-unsubscribe was changed"),
         (b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n", b"", "list-unsubscribe-post is gone"),
         (b"\r\nSubject:", b"\r\nSender: relay@relay.example\r\nSubject:", "sender was added"),

@@ -8,12 +8,8 @@ from service.store.transaction import Transaction
 
 def plan_part(tx: Transaction, campaign: Campaign) -> int:
     """Queue mail to the next readers of a locked campaign. Returns how many there were."""
-    planned, campaign.planned_to = deliveries.plan_audience(
-        tx, campaign, after=campaign.planned_to or 0, limit=PLANNED_AT_ONCE
-    )
-    if campaign.planned_to is None:
-        campaign.planned_at = tx.now
-    tx.session.flush()
+    planned, last = deliveries.plan_audience(tx, campaign, after=campaign.planned_to or 0, limit=PLANNED_AT_ONCE)
+    campaigns.note_planned(tx, campaign, last)
     return planned
 
 
