@@ -19,6 +19,7 @@ from service.domain.deliveries import BEAT_EVERY
 from service.domain.relay_watch import RelayWatch
 from service.domain.words import Lane
 from service.mail.journal import FileJournal, dead_journals
+from service.mail.signing import SigningTransport
 from service.mail.smtp import SmtpTransport
 from service.ports import Transport
 from service.store import worker_processes
@@ -125,6 +126,7 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
     )
     watch = RelayWatch(relay.name, transport.replaced)
     heart = Heart(container, journal.worker_id, transport, watch)
+    writer, signs_beside = container.writer, lane is Lane.BULK and container.writer.signs
     heart.start()
     log.info("worker_opened", worker_id=str(journal.worker_id), lane=lane)
     sender = Sender(
@@ -132,8 +134,10 @@ def _open_sender(container: Container, lane: Lane) -> tuple[Sender, Heart]:
         journal=journal,
         transaction=container.transaction,
         clock=container.clock,
-        transport=transport,
-        write=container.writer.write,
+        transport=SigningTransport(transport, lambda message: writer.sign(message, container.clock.now()))
+        if signs_beside
+        else transport,
+        write=writer.prepare if signs_beside else writer.write,
         message_host=settings.public_host,
         keys=container.keys,
         jitter=jitter,

@@ -110,15 +110,31 @@ class Writer:
         digest = sha256(publisher.sender_address.rpartition("@")[2].encode()).digest()
         self._sender_id = "mp" + base64.b32encode(digest)[:10].decode().lower()
 
+    @property
+    def signs(self) -> bool:
+        """Whether there is a key to sign with."""
+        return self._signer is not None
+
     def write(self, letter: Letter, now: datetime) -> Message:
         """The message as it goes on the wire, dated `now` (A-10). Raises `UnwritableError`."""
+        return self.sign(self.prepare(letter, now), now)
+
+    def prepare(self, letter: Letter, now: datetime) -> Message:
+        """The same without a signature."""
         address = self._deliverable(letter.address)
-        if folded := self._folding.write(letter, address, now, self._make):
-            return self._signed(folded, now)
-        return self.write_in_full(letter, now)
+        return self._folding.write(letter, address, now, self._make) or self._in_full(letter, now)
+
+    def sign(self, message: Message, now: datetime) -> Message:
+        """The message with the signature of our domain, if there is a key. Any thread may call."""
+        if self._signer is None:
+            return message
+        return replace(message, data=self._signer.signed(message.data, int(now.timestamp())))
 
     def write_in_full(self, letter: Letter, now: datetime) -> Message:
         """The same for a letter like no other: what every mail said in slots is compared with."""
+        return self.sign(self._in_full(letter, now), now)
+
+    def _in_full(self, letter: Letter, now: datetime) -> Message:
         address = self._deliverable(letter.address)
         links = links_for(letter, self._publisher, self._keys, now)
         rendered = self._render(letter, links, now)
@@ -127,12 +143,7 @@ class Writer:
             data = compose.message(fields, rendered.text, rendered.html)
         except ValueError as error:
             raise UnwritableError("message_faulty", f"The mail cannot be written: {error}", enhanced="5.6.0") from error
-        return self._signed(Message(letter.delivery_id, links.envelope_from, address, data, clean=True), now)
-
-    def _signed(self, message: Message, now: datetime) -> Message:
-        if self._signer is None:
-            return message
-        return replace(message, data=self._signer.signed(message.data, int(now.timestamp())))
+        return Message(letter.delivery_id, links.envelope_from, address, data, clean=True)
 
     def preview(self, letter: Letter, now: datetime) -> Rendered:
         """What `write` would say, for people. Raises `UnwritableError`, so a faulty body is found before it is sent."""
